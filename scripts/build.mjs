@@ -1,0 +1,83 @@
+// Builds dist: the TypeScript sources, the engine's core (AssemblyScript) and its generated interpreter.
+// A build whose inputs have not changed is not repeated; a build that fails leaves the old dist as it was.
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { join, relative } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { root, runScript, tool } from './steps.mjs';
+
+const STAMP = 'inputs.sha256';
+/** The core has no heap and no run time of its own; its constants lie above the CPU state (src/engine/soft/layout.ts). */
+const CORE_FLAGS = '-O3 --runtime stub --importMemory --noAssert --memoryBase 8192 --enable simd --use abort='.split(
+  ' ',
+);
+
+/** The inputs of a build: every source that is not a test, and what says how to build. */
+function inputs() {
+  const files = ['package-lock.json', 'tsconfig.json', 'tsconfig.build.json', 'scripts/build.mjs'];
+  const walk = (folder) => {
+    for (const entry of readdirSync(folder, { withFileTypes: true })) {
+      const path = join(folder, entry.name);
+      if (entry.isDirectory()) walk(path);
+      else if (!entry.name.endsWith('.test.ts')) files.push(relative(root, path));
+    }
+  };
+  walk(join(root, 'src'));
+  return files.sort();
+}
+
+function fingerprint() {
+  const hash = createHash('sha256');
+  for (const file of inputs())
+    hash
+      .update(`${file}\0`)
+      .update(readFileSync(join(root, file)))
+      .update('\0');
+  return hash.digest('hex');
+}
+
+function isUpToDate(wanted) {
+  const stamp = join(root, 'dist', STAMP);
+  return existsSync(stamp) && readFileSync(stamp, 'utf8') === wanted;
+}
+
+/** Builds if need be. Everything is made in a folder of its own, which then takes the place of dist. */
+export async function build({ force = false } = {}) {
+  const wanted = fingerprint();
+  if (!force && isUpToDate(wanted)) return;
+  process.stderr.write('Building ...\n');
+  const out = join(root, `.dist-${process.pid}`);
+  rmSync(out, { recursive: true, force: true });
+  try {
+    await tool('typescript/bin/tsc', ['-p', 'tsconfig.build.json', '--outDir', out]);
+    await buildEngine(out);
+    writeFileSync(join(out, STAMP), wanted);
+    replace(join(root, 'dist'), out);
+  } finally {
+    rmSync(out, { recursive: true, force: true });
+  }
+}
+
+async function buildEngine(out) {
+  const folder = join(out, 'engine/soft');
+  mkdirSync(folder, { recursive: true });
+  const core = ['src/engine/soft/core/index.ts', '--outFile', relative(root, join(folder, 'core.wasm'))];
+  await tool('assemblyscript/bin/asc.js', [...core, ...CORE_FLAGS]);
+  const { generate } = await import(pathToFileURL(join(folder, 'generate.js')).href);
+  const { interpreter, tables, names } = generate();
+  writeFileSync(join(folder, 'interp.wasm'), interpreter);
+  writeFileSync(join(folder, 'tables.bin'), tables);
+  writeFileSync(join(folder, 'handlers.json'), JSON.stringify(names));
+}
+
+/** Renames: at no time does a reader see half a dist. */
+function replace(folder, fresh) {
+  const old = `${fresh}-old`;
+  if (existsSync(folder)) renameSync(folder, old);
+  renameSync(fresh, folder);
+  rmSync(old, { recursive: true, force: true });
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  await runScript(() => build({ force: process.argv.includes('--force') }));
+}

@@ -1,0 +1,211 @@
+/**
+ * The first program of the guest that we build ourselves (kernel, busybox and this), and how a run tells it what to do.
+ *
+ * Ports: ttyS0 is the kernel's console. A command's standard input and output are on ttyS1, its standard error on ttyS3
+ * (with a terminal: everything on ttyS1). ttyS2 carries lines of control: `exit N` from the guest when the command has
+ * ended; `size ROWS COLUMNS` to the guest whenever the window has changed.
+ *
+ * A run hands its command over as a second, tiny archive behind the cached one (`overlayCpio`), since the kernel's command
+ * line holds only 2047 bytes. Kernel command line words:
+ *   tv.do=shell|report|poweroff|reboot|none   what to do without a command (default shell); vmm.do= is the same
+ *   tv.size=ROWSxCOLUMNS                      the console's window
+ *   tv.mods=a,b                               modules to load besides those of the PCI devices that are there
+ *   tv.mark                                   print `BOOT-OK <uptime>` first, for measuring
+ */
+
+import { type CpioEntry, withParents, writeCpio } from './cpio.js';
+
+/** busybox ash. Forks are what costs time here, so it reads and writes files with the shell's own means where it can. */
+export const INIT_SCRIPT = `#!/bin/busybox sh
+# Typevisor's guest: the first program. See src/boot/guest-init.ts for what it can be told.
+/bin/busybox mount -t proc proc /proc
+set -f
+read -r words </proc/cmdline
+DO=shell SIZE= MODULES= COMMAND= TERMINAL= STDIN= DIR=/root
+export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TERM=linux PS1='\\u@\\h:\\w\\$ '
+for word in $words; do
+  case $word in
+    tv.mark) read -r up rest </proc/uptime; echo "BOOT-OK $up" ;;
+    tv.do=*|vmm.do=*) DO=\${word#*=} ;;
+    tv.size=*) SIZE=\${word#*=} ;;
+    tv.mods=*) MODULES=\${word#*=} ;;
+  esac
+done
+set +f
+mount -t sysfs sys /sys
+mount -t devtmpfs dev /dev
+mkdir /dev/pts /dev/shm
+mount -t devpts devpts /dev/pts
+echo typevisor >/proc/sys/kernel/hostname
+ip link set lo up
+if [ -f /tv/config ]; then . /tv/config; fi
+
+# Modules: those of the PCI devices (bridges need none), then those of the virtio devices that have appeared thereby.
+modules() { # bus directory
+  list=
+  for device in "$1"/*/modalias; do
+    [ -f "$device" ] || continue
+    read -r alias <"$device"
+    case $alias in *bc06sc*) ;; *) list="$list $alias" ;; esac
+  done
+  [ -z "$list" ] || modprobe -a -q $list 2>/dev/null
+}
+modules /sys/bus/pci/devices
+[ ! -d /sys/bus/virtio ] || modules /sys/bus/virtio/devices
+if [ -n "$MODULES" ]; then IFS=,; modprobe -a $MODULES; unset IFS; fi
+
+resize() { # device: SIZE is ROWSxCOLUMNS
+  case $SIZE in *x*) stty -F "$1" rows "\${SIZE%x*}" cols "\${SIZE#*x}" ;; esac
+}
+control() { # device whose window follows the lines on ttyS2
+  exec </dev/ttyS2 || return
+  stty raw -echo 115200
+  while read -r verb a b; do
+    case $verb in size) stty -F "$1" rows "$a" cols "$b" ;; esac
+  done
+}
+finish() { # status: reports it on ttyS2, and waits until it is out
+  stty -F /dev/ttyS2 raw -echo 115200
+  echo "exit $1" >/dev/ttyS2
+  poweroff -f
+}
+run() { # the command, in a session of its own, with the descriptors that it has been given
+  cd "$DIR" 2>/dev/null || cd /
+  if [ "$COMMAND" = long ]; then exec setsid sh /tv/command; else exec setsid sh -c "$(cat /tv/command)"; fi
+}
+on_terminal() {
+  stty -F /dev/ttyS1 sane 115200
+  resize /dev/ttyS1
+  control /dev/ttyS1 2>/dev/null &
+  # The terminal that the leader of a session opens becomes its controlling terminal.
+  export DIR COMMAND
+  setsid sh -c 'exec <>/dev/ttyS1 >&0 2>&1
+    cd "$DIR" 2>/dev/null || cd /
+    if [ "$COMMAND" = long ]; then exec sh /tv/command; else exec sh -c "$(cat /tv/command)"; fi'
+  status=$?
+  stty -F /dev/ttyS1 sane # Waits for the output, as it sets the line.
+  finish $status
+}
+on_pipes() {
+  # Input comes in lines that ^D may end, with ^V before a byte that is ^D or ^V itself: so it has an end, and any byte passes.
+  # RTS holds the other side back while the buffer is full.
+  stty -F /dev/ttyS1 raw -echo 115200 crtscts icanon iexten eof ^D lnext ^V erase undef kill undef werase undef rprnt undef eol undef eol2 undef
+  stty -F /dev/ttyS3 raw -echo 115200
+  mkfifo /tv/out /tv/err
+  cat /tv/out >/dev/ttyS1 & out=$!
+  cat /tv/err >/dev/ttyS3 & err=$!
+  if [ -n "$STDIN" ]; then
+    mkfifo /tv/in
+    cat /dev/ttyS1 >/tv/in &
+  else
+    ln -s /dev/null /tv/in
+  fi
+  (run) </tv/in >/tv/out 2>/tv/err
+  status=$?
+  # Whatever the command left running would hold the pipes open.
+  for process in /proc/[0-9]*; do
+    process=\${process#/proc/}
+    case $process in 1|$out|$err) ;; *) kill -9 "$process" ;; esac
+  done 2>/dev/null
+  wait $out $err
+  finish $status
+}
+
+if [ -n "$COMMAND" ]; then
+  if [ -n "$TERMINAL" ]; then on_terminal; else on_pipes; fi
+fi
+case $DO in
+  report)
+    uname -a
+    free -m
+    poweroff -f ;;
+  poweroff) poweroff -f ;;
+  reboot) reboot -f ;;
+  none) ;;
+  *)
+    resize /dev/console
+    control /dev/console 2>/dev/null &
+    cd /root
+    setsid cttyhack sh -l
+    poweroff -f ;;
+esac
+while :; do sleep 100000; done
+`;
+
+/** What a run asks of the guest. */
+export interface GuestTask {
+  /** Run by /bin/sh -c; may be of any length. Without it the guest does what `tv.do` says. */
+  readonly command?: string;
+  /** The command gets a terminal (ttyS1, in its usual cooked mode) instead of three pipes. */
+  readonly terminal?: boolean;
+  /** Whether there will be standard input (see `encodeStdin`). Without, the command reads /dev/null. Pipes only. */
+  readonly stdin?: boolean;
+  readonly size?: { readonly rows: number; readonly columns: number };
+  /** Default /root. */
+  readonly directory?: string;
+  /** Environment variables, TERM among them. Names that no shell takes are left out. */
+  readonly environment?: Readonly<Record<string, string>>;
+}
+
+/** Longest single argument that Linux passes on (MAX_ARG_STRLEN, 32 pages), with room to spare. */
+const ARGUMENT_MAX = 100_000;
+
+/** The archive to put behind the guest's own initial RAM disk. */
+export function overlayCpio(task: GuestTask): Uint8Array {
+  const encoder = new TextEncoder();
+  const lines: string[] = [];
+  for (const [name, value] of Object.entries(task.environment ?? {})) {
+    if (/^[A-Za-z_][A-Za-z0-9_]*$/.test(name) && !value.includes('\0')) lines.push(`export ${name}=${quote(value)}`);
+  }
+  const entries: CpioEntry[] = [];
+  if (task.size) lines.push(`SIZE=${Math.trunc(task.size.rows)}x${Math.trunc(task.size.columns)}`);
+  if (task.directory !== undefined) lines.push(`DIR=${quote(task.directory)}`);
+  if (task.command !== undefined) {
+    const command = encoder.encode(task.command.endsWith('\n') ? task.command : `${task.command}\n`);
+    lines.push(`COMMAND=${command.length > ARGUMENT_MAX ? 'long' : 'short'}`);
+    if (task.terminal) lines.push('TERMINAL=1');
+    if (task.stdin) lines.push('STDIN=1');
+    entries.push({ type: 'file', path: 'tv/command', mode: 0o600, data: command });
+  }
+  entries.push({ type: 'file', path: 'tv/config', mode: 0o600, data: encoder.encode(`${lines.join('\n')}\n`) });
+  return writeCpio(withParents(entries));
+}
+
+/** One word of shell. */
+export function quote(word: string): string {
+  return `'${word.replaceAll("'", "'\\''")}'`;
+}
+
+/** A command from a list of words: one word is a shell command as it stands, several are quoted each. */
+export function shellCommand(words: readonly string[]): string {
+  return words.length === 1
+    ? words[0]
+    : words.map((word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : quote(word))).join(' ');
+}
+
+const EOF = 0x04;
+const LITERAL_NEXT = 0x16;
+/** The guest's terminal holds 4095 bytes of an unfinished line; a ^D finishes it well before. */
+const STDIN_PIECE = 1024;
+
+/** Bytes for ttyS1 that give the command exactly `bytes` on its standard input. */
+export function encodeStdin(bytes: Uint8Array): Uint8Array {
+  const encoded = new Uint8Array(bytes.length * 2 + Math.ceil(bytes.length / STDIN_PIECE));
+  let at = 0;
+  bytes.forEach((byte, i) => {
+    if (byte === EOF || byte === LITERAL_NEXT) encoded[at++] = LITERAL_NEXT;
+    encoded[at++] = byte;
+    // Right behind a newline the line is empty, where ^D would mean the end.
+    if ((i % STDIN_PIECE === STDIN_PIECE - 1 || i === bytes.length - 1) && byte !== 0x0a) encoded[at++] = EOF;
+  });
+  return encoded.slice(0, at);
+}
+
+/** Bytes for ttyS1 that end the command's standard input; after `encodeStdin` of everything. */
+export const STDIN_END: Uint8Array = new Uint8Array([EOF]);
+
+/** The exit status in what the guest has sent on ttyS2 so far; undefined until the line is there. */
+export function exitStatus(control: string): number | undefined {
+  const match = /^exit (\d{1,3})\r?\n/m.exec(control);
+  return match ? Number(match[1]) : undefined;
+}

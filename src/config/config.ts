@@ -1,0 +1,113 @@
+/** Makes a complete, checked `MachineConfig` of what a front end was told, or says in one sentence what is wrong. */
+import { ARCHITECTURES, DEFAULT_MEMORY, ENGINES, LARGEST_MEMORY, MIB, MOST_CPUS, SMALLEST_MEMORY } from './limits.js';
+import type { MachineConfig } from './schema.js';
+import { validate } from './validate.generated.js';
+
+export type { MachineConfig } from './schema.js';
+
+/** The configuration can't be used. The message is one sentence that says what to do. */
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError';
+}
+
+export const DEFAULT_CONFIG: MachineConfig = {
+  memory: DEFAULT_MEMORY,
+  cpus: 1,
+  engine: 'auto',
+  arch: 'amd64',
+  deterministic: false,
+  reboot: true,
+  strictIo: false,
+  strictMsr: true,
+  exitOnHlt: true,
+  detailedExits: false,
+};
+
+/** Fills in the defaults and checks everything. @throws ConfigError */
+export function machineConfig(asked: { readonly [key: string]: unknown }): MachineConfig {
+  const config: { [key: string]: unknown } = { ...DEFAULT_CONFIG };
+  for (const [key, value] of Object.entries(asked)) if (value !== undefined) config[key] = value;
+  if (!validate(config)) throw new ConfigError(sentence((validate as { errors?: SchemaError[] }).errors![0]));
+  return config as MachineConfig;
+}
+
+/** What the generated validator reports (the shape of ajv's ErrorObject). */
+interface SchemaError {
+  readonly instancePath: string;
+  readonly keyword: string;
+  readonly params: { readonly [key: string]: unknown };
+  readonly data?: unknown;
+}
+
+/** What each setting must be, for messages. Sizes are shown as people give them. */
+const EXPECTED: { readonly [key: string]: string } = {
+  memory: `a whole number of MiB from ${SMALLEST_MEMORY / MIB}M to ${LARGEST_MEMORY / MIB}M, such as 512M`,
+  cpus: `a whole number from 1 to ${MOST_CPUS}`,
+  engine: `one of ${ENGINES.join(', ')}`,
+  arch: `one of ${ARCHITECTURES.join(', ')}`,
+  timeout: 'a number of seconds greater than 0',
+};
+
+function sentence(error: SchemaError): string {
+  const name = error.instancePath.slice(1);
+  if (error.keyword === 'additionalProperties') {
+    return `"${error.params.additionalProperty}" is no setting of a machine; remove it.`;
+  }
+  if (name === 'memory' && error.keyword === 'maximum') {
+    return (
+      `${formatSize(Number(error.data))} of memory is more than one WebAssembly memory can hold beside the engine; ` +
+      `give at most ${LARGEST_MEMORY / MIB}M.`
+    );
+  }
+  const shown = name === 'memory' && typeof error.data === 'number' ? formatSize(error.data) : show(error.data);
+  return `${name || 'A configuration'} must be ${EXPECTED[name] ?? describe(error)}, not ${shown}.`;
+}
+
+function describe(error: SchemaError): string {
+  return error.keyword === 'type' ? `of type ${error.params.type}` : 'what the schema allows';
+}
+
+function show(value: unknown): string {
+  return typeof value === 'string' ? `"${value}"` : String(value);
+}
+
+const SUFFIXES: { readonly [suffix: string]: number } = { '': MIB, k: 1024, m: MIB, g: 1024 * MIB };
+
+/**
+ * A size as people write it: 512M, 1G, 262144K, 1.5G. A plain number means MiB, as in most virtual machine monitors.
+ * Upper and lower case, with or without a final B or iB. Returns bytes. @throws ConfigError
+ */
+export function parseSize(text: string, what = 'A size'): number {
+  const match = /^(\d+(?:\.\d+)?)([kmg]?)(?:i?b)?$/i.exec(text.trim());
+  if (match === null) throw new ConfigError(`${what} is written like 512M or 1G, not "${text}".`);
+  const bytes = Number(match[1]) * SUFFIXES[match[2].toLowerCase()];
+  if (!Number.isSafeInteger(bytes)) throw new ConfigError(`${what} must be a whole number of bytes, not "${text}".`);
+  return bytes;
+}
+
+/** A whole number, decimal. @throws ConfigError */
+export function parseWhole(text: string, what: string): number {
+  if (!/^\d{1,9}$/.test(text)) throw new ConfigError(`${what} must be a whole number, not "${text}".`);
+  return Number(text);
+}
+
+/** A number of seconds, fractions allowed. @throws ConfigError */
+export function parseSeconds(text: string, what: string): number {
+  const seconds = /^\d+(\.\d+)?$/.test(text) ? Number(text) : Number.NaN;
+  if (!(seconds > 0 && seconds <= 1e8)) {
+    throw new ConfigError(`${what} must be a number of seconds greater than 0, not "${text}".`);
+  }
+  return seconds;
+}
+
+/** Bytes as people write them: the largest unit that keeps the number short. */
+export function formatSize(bytes: number): string {
+  for (const [unit, size] of [
+    ['GiB', 1024 * MIB],
+    ['MiB', MIB],
+    ['KiB', 1024],
+  ] as const) {
+    if (bytes >= size) return `${Number((bytes / size).toFixed(2))} ${unit}`;
+  }
+  return `${bytes} bytes`;
+}

@@ -1,0 +1,13 @@
+/** Limits of a machine, apart from the schema: whoever prints them need not load a schema library. */
+
+export const MIB = 1024 * 1024;
+/** Least RAM: a real-mode memory map and a small kernel. */
+export const SMALLEST_MEMORY = 2 * MIB;
+/**
+ * Most RAM: guest RAM shares one WebAssembly.Memory, which holds 4 GiB, with the engine's own tables.
+ */
+export const LARGEST_MEMORY = 4032 * MIB;
+export const MOST_CPUS = 16;
+export const DEFAULT_MEMORY = 512 * MIB;
+export const ENGINES = ['auto', 'soft'] as const;
+export const ARCHITECTURES = ['amd64', 'i386'] as const;

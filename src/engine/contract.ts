@@ -1,0 +1,179 @@
+/**
+ * The engine contract: what a machine may ask of a CPU engine, and what an engine may ask of its machine.
+ *
+ * Two engines stand behind it: `engine/soft` (our own x86-64) and, later, `engine/kvm`. Nothing in here names either of
+ * them, and nothing in here is Node's: numbers, byte arrays and functions only.
+ *
+ * Guest-physical addresses (`gpa`) and lengths are plain numbers in bytes (exact to 2^53). 64-bit register values are
+ * `bigint`, for they cross this border only when somebody inspects the machine, never while it runs.
+ */
+
+/** Width of one port or MMIO access in bytes. MMIO may also be 8; ports are 1, 2 or 4 (SDM vol. 1, 19.3). */
+export type AccessSize = 1 | 2 | 4 | 8;
+
+/** Guest RAM as the devices and the boot code see it: the hole below 4 GiB is not RAM. */
+export interface GuestMemory {
+  /** RAM in bytes, the hole not counted. */
+  readonly size: number;
+  /** RAM as contiguous pieces, ascending by gpa: below the PCI hole, and above 4 GiB. */
+  readonly regions: readonly MemoryRegion[];
+  /**
+   * A live view of guest RAM. The bytes must lie in one region.
+   * @throws RangeError where [gpa, gpa+length) is not wholly RAM.
+   */
+  view(gpa: number, length: number): Uint8Array;
+  /** Whether [gpa, gpa+length) lies wholly inside one region of RAM. */
+  contains(gpa: number, length: number): boolean;
+  /** Copies bytes into RAM, telling the engine (decoded code may be stale). @throws RangeError as `view`. */
+  write(gpa: number, bytes: Uint8Array): void;
+}
+
+export interface MemoryRegion {
+  readonly gpa: number;
+  readonly bytes: Uint8Array;
+}
+
+/**
+ * Exits that an engine completes inside `run`, by calling the machine synchronously. The machine's implementation is the
+ * exit table (counters, policies, buses). `value` of a read is little-endian and zero-extended; 8-byte MMIO is split by the
+ * engine into two 4-byte accesses, low half first.
+ */
+export interface ExitSink {
+  portIn(port: number, size: 1 | 2 | 4): number;
+  portOut(port: number, size: 1 | 2 | 4, value: number): void;
+  mmioRead(gpa: number, size: 1 | 2 | 4): number;
+  mmioWrite(gpa: number, size: 1 | 2 | 4, value: number): void;
+  /**
+   * MSRs that the engine does not own (the local APIC's, and unknown ones). `cpu` is the vCPU's index.
+   * Returning undefined from a read, or false from a write, makes the engine raise #GP(0).
+   */
+  readMsr(cpu: number, msr: number): bigint | undefined;
+  writeMsr(cpu: number, msr: number, value: bigint): boolean;
+  /** INTA: the vector to deliver, which thereby becomes in service; -1 when the request has gone away (spurious). */
+  acknowledgeInterrupt(cpu: number): number;
+  /** CR8 is the local APIC's task priority, bits 7:4 (SDM vol. 3, 11.8.6). 0 to 15. */
+  readCr8(cpu: number): number;
+  writeCr8(cpu: number, value: number): void;
+  /** Guest time-stamp counter now, before TSC_ADJUST and TSC offset. */
+  readTsc(cpu: number): bigint;
+  /** 64 bits for RDRAND and RDSEED. */
+  entropy(): bigint;
+}
+
+/** Why `Vcpu.run` came back. */
+export type Exit =
+  /** The instruction budget is used up. */
+  | { readonly kind: 'budget' }
+  /** `kick()` was called, or a device changed something that the run loop must look at. */
+  | { readonly kind: 'kick' }
+  /** HLT with nothing to deliver: run again after an interrupt has been requested. */
+  | { readonly kind: 'hlt' }
+  /** Triple fault (SDM vol. 3, 6.15). The registers are those at the last fault. */
+  | { readonly kind: 'shutdown'; readonly detail: string }
+  /** A breakpoint, watchpoint or single step that the debugger asked for. */
+  | { readonly kind: 'debug'; readonly reason: 'step' | 'breakpoint' | 'watchpoint' }
+  /** The engine cannot go on: a defect of ours, named. */
+  | { readonly kind: 'error'; readonly detail: string };
+
+export interface SegmentRegister {
+  selector: number;
+  base: bigint;
+  limit: number;
+  /** Descriptor bits 55:40 as in VMCS access rights: type 3:0, S 4, DPL 6:5, P 7, AVL 12, L 13, D/B 14, G 15, unusable 16. */
+  attributes: number;
+}
+
+export interface DescriptorTable {
+  base: bigint;
+  limit: number;
+}
+
+/** Everything that a debugger, a loader and a snapshot need of one vCPU. */
+export interface VcpuState {
+  /** RAX RCX RDX RBX RSP RBP RSI RDI R8..R15, the encoding's order. */
+  gpr: bigint[];
+  rip: bigint;
+  rflags: bigint;
+  es: SegmentRegister;
+  cs: SegmentRegister;
+  ss: SegmentRegister;
+  ds: SegmentRegister;
+  fs: SegmentRegister;
+  gs: SegmentRegister;
+  ldtr: SegmentRegister;
+  tr: SegmentRegister;
+  gdtr: DescriptorTable;
+  idtr: DescriptorTable;
+  cr0: bigint;
+  cr2: bigint;
+  cr3: bigint;
+  cr4: bigint;
+  efer: bigint;
+  /** DR0 to DR3, DR6, DR7. */
+  dr: bigint[];
+  xcr0: bigint;
+  /** 512 bytes as FXSAVE64 writes them: x87, MXCSR and XMM0-15 (SDM vol. 1, 10.5.1). */
+  fxsave: Uint8Array;
+  /** MSRs that the engine owns, by number. */
+  msrs: Map<number, bigint>;
+  /** Halted, waiting for INIT/SIPI, and so on. */
+  activity: 'running' | 'halted' | 'wait-for-sipi';
+}
+
+/** Counters of one engine, for `--stats`. */
+export interface EngineStats {
+  instructions: number;
+  blocksDecoded: number;
+  instructionsDecoded: number;
+  tlbMisses: number;
+  pageFaults: number;
+  interrupts: number;
+  codeFlushes: number;
+}
+
+export interface Vcpu {
+  readonly index: number;
+  /** Runs at most about `budget` instructions (an integer from 1 to 2^31-1; overrun: one block). */
+  run(budget: number): Exit;
+  /** Instructions retired since the vCPU was made; the deterministic clock. */
+  readonly instructions: number;
+  /** Level of the INTR pin: the local APIC (or the PIC) has something deliverable. May be called from an ExitSink call. */
+  setInterruptRequest(level: boolean): void;
+  /** Non-maskable interrupt, edge. */
+  nmi(): void;
+  /** INIT: back to wait-for-sipi (APs) or to the reset vector (BSP). */
+  init(): void;
+  /** Start-up IPI: real mode at vector << 12 (SDM vol. 3, 9.4.4). */
+  sipi(vector: number): void;
+  /** Makes `run` return soon with `kick`. May be called from an ExitSink call. */
+  kick(): void;
+  getState(): VcpuState;
+  setState(state: VcpuState): void;
+  /** Power-on state, SDM vol. 3, table 10-1: real mode, CS:IP = F000:FFF0, base FFFF0000h. */
+  reset(): void;
+  /** Linear to guest-physical by the current page tables, without side effects; undefined where nothing is mapped. */
+  translate(linear: bigint): number | undefined;
+  readonly stats: EngineStats;
+}
+
+export interface Engine {
+  readonly name: string;
+  readonly memory: GuestMemory;
+  readonly vcpus: readonly Vcpu[];
+  close(): void;
+}
+
+export interface EngineConfig {
+  /** RAM in bytes: a multiple of 1 MiB. */
+  memorySize: number;
+  cpus: number;
+  sink: ExitSink;
+  /** TSC frequency in Hz, told to the guest in CPUID 15h. */
+  tscHz: number;
+  /** 'amd64' offers long mode; 'i386' hides it (CPUID LM clear). Default amd64. */
+  arch?: 'amd64' | 'i386';
+}
+
+/** Where the PCI hole starts: RAM above this moves to 4 GiB. */
+export const PCI_HOLE_START = 0xc000_0000;
+export const FOUR_GIB = 0x1_0000_0000;

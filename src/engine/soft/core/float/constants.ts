@@ -1,0 +1,235 @@
+// AssemblyScript. Constants of the transcendental functions, in the form of wide.ts (sign and exponent, upper half, lower
+// half of a 128-bit significand), each to nearest. Computed with 500-bit arithmetic from the definitions beside them.
+
+/** 1 / n! for n = 0 to 26 */
+export const FACTORIALS: usize = memory.data<u64>([
+  0x0, 0x8000000000000000, 0x0,
+  0x0, 0x8000000000000000, 0x0,
+  0xffffffff00000000, 0x8000000000000000, 0x0,
+  0xfffffffd00000000, 0xaaaaaaaaaaaaaaaa, 0xaaaaaaaaaaaaaaab,
+  0xfffffffb00000000, 0xaaaaaaaaaaaaaaaa, 0xaaaaaaaaaaaaaaab,
+  0xfffffff900000000, 0x8888888888888888, 0x8888888888888889,
+  0xfffffff600000000, 0xb60b60b60b60b60b, 0x60b60b60b60b60b6,
+  0xfffffff300000000, 0xd00d00d00d00d00d, 0xd00d00d00d00d0,
+  0xfffffff000000000, 0xd00d00d00d00d00d, 0xd00d00d00d00d0,
+  0xffffffed00000000, 0xb8ef1d2ab6399c7d, 0x560e4472800b8ef2,
+  0xffffffea00000000, 0x93f27dbbc4fae397, 0x780b69f5333c725b,
+  0xffffffe600000000, 0xd7322b3faa271c7f, 0x3a3f25c1bee38f10,
+  0xffffffe300000000, 0x8f76c77fc6c4bdaa, 0x26d4c3d67f425f60,
+  0xffffffdf00000000, 0xb092309d43684be5, 0x1c198e91d7b4269e,
+  0xffffffdb00000000, 0xc9cba54603e4e905, 0xd6f8a2efd1f27546,
+  0xffffffd700000000, 0xd73f9f399dc0f88e, 0xc32b58774657f48f,
+  0xffffffd300000000, 0xd73f9f399dc0f88e, 0xc32b58774657f48f,
+  0xffffffcf00000000, 0xca963b81856a5359, 0x3028cbbb8d7ff53c,
+  0xffffffcb00000000, 0xb413c31dcbecbbdd, 0x8024435161554bc3,
+  0xffffffc700000000, 0x97a4da340a0ab926, 0x50f61dbdcb3a5abf,
+  0xffffffc200000000, 0xf2a15d201011283d, 0x4e5695fc785d5dff,
+  0xffffffbe00000000, 0xb8dc77b6e7ab8c5f, 0x78a37e77372290c2,
+  0xffffffba00000000, 0x8671cb6dbfc294a2, 0x86485bf99c763abc,
+  0xffffffb500000000, 0xbb0da098b1c0cecb, 0xdc3826ebfb13cc27,
+  0xffffffb000000000, 0xf96780cb97abbe65, 0x25a033e54ec51034,
+  0xffffffac00000000, 0x9f9e66e8b2fd46a7, 0x22520cbbb7885c4a,
+  0xffffffa700000000, 0xc4742fe35272cd1c, 0x790285d3580a4a34,
+]);
+
+/** 1 / (2 n + 1) for n = 0 to 10 */
+export const ODDS: usize = memory.data<u64>([
+  0x0, 0x8000000000000000, 0x0,
+  0xfffffffe00000000, 0xaaaaaaaaaaaaaaaa, 0xaaaaaaaaaaaaaaab,
+  0xfffffffd00000000, 0xcccccccccccccccc, 0xcccccccccccccccd,
+  0xfffffffd00000000, 0x9249249249249249, 0x2492492492492492,
+  0xfffffffc00000000, 0xe38e38e38e38e38e, 0x38e38e38e38e38e4,
+  0xfffffffc00000000, 0xba2e8ba2e8ba2e8b, 0xa2e8ba2e8ba2e8ba,
+  0xfffffffc00000000, 0x9d89d89d89d89d89, 0xd89d89d89d89d89e,
+  0xfffffffc00000000, 0x8888888888888888, 0x8888888888888889,
+  0xfffffffb00000000, 0xf0f0f0f0f0f0f0f0, 0xf0f0f0f0f0f0f0f1,
+  0xfffffffb00000000, 0xd79435e50d79435e, 0x50d79435e50d7943,
+  0xfffffffb00000000, 0xc30c30c30c30c30c, 0x30c30c30c30c30c3,
+]);
+
+/** atan(n / 32) for n = 0 to 32 */
+export const ATANS: usize = memory.data<u64>([
+  0x0, 0x0, 0x0,
+  0xfffffffa00000000, 0xffeaaddd4bb12542, 0x779d776dda8c6214,
+  0xfffffffb00000000, 0xffaaddb967ef4e36, 0xcb2792dc0e2e0d51,
+  0xfffffffc00000000, 0xbf70c13017887460, 0x93567e784cf83676,
+  0xfffffffc00000000, 0xfeadd4d5617b6e32, 0xc897989f3e888ef8,
+  0xfffffffd00000000, 0x9eb77746331362c3, 0x47619d250360fe85,
+  0xfffffffd00000000, 0xbdcbda5e72d81134, 0x7b0b4f881c9c7488,
+  0xfffffffd00000000, 0xdc86ba9493051022, 0xf621a5c1cb552f03,
+  0xfffffffd00000000, 0xfadbafc96406eb15, 0x6dc79ef5f7a217e6,
+  0xfffffffe00000000, 0x8c5fad185f8bc130, 0xca4748b1bf88298d,
+  0xfffffffe00000000, 0x9b13b9b83f5e5e69, 0xc5abb498d27af328,
+  0xfffffffe00000000, 0xa9856cca8e6a4eda, 0x99b7f77bf7d9e8c1,
+  0xfffffffe00000000, 0xb7b0ca0f26f78473, 0x8aa32122dcfe4483,
+  0xfffffffe00000000, 0xc59269ca50d92b6d, 0xa1746e91f50a28de,
+  0xfffffffe00000000, 0xd327761e611fe5b6, 0x427c95e9001e7136,
+  0xfffffffe00000000, 0xe06da64a764f7c67, 0xc631ed96798cb804,
+  0xfffffffe00000000, 0xed63382b0dda7b45, 0x6fe445ecbc3a8d03,
+  0xfffffffe00000000, 0xfa06e85aa0a0be5c, 0x66d23c7d5dc8ecc2,
+  0xffffffff00000000, 0x832bf4a6d9867e2a, 0x4b6a09cb61a515c1,
+  0xffffffff00000000, 0x892aecdfde9547b5, 0x94478fc472b4afc,
+  0xffffffff00000000, 0x8f005d5ef7f59f9b, 0x5c835e1665c43748,
+  0xffffffff00000000, 0x94ac72c9847186f6, 0x18c4f393f78a32f9,
+  0xffffffff00000000, 0x9a2f80e671bdda20, 0x4226f8e2204ff3bd,
+  0xffffffff00000000, 0x9f89fdc4f4b7a1ec, 0xf8b492644f0701e0,
+  0xffffffff00000000, 0xa4bc7d1934f70924, 0x19a87f2a457dac9f,
+  0xffffffff00000000, 0xa9c7abdc4830f5c8, 0x916a84b5be7933f6,
+  0xffffffff00000000, 0xaeac4c38b4d8c080, 0x14725e2f3e52070a,
+  0xffffffff00000000, 0xb36b31c91f043691, 0x590141744462f93a,
+  0xffffffff00000000, 0xb8053e2bc2319e73, 0xcb2da55210a4443d,
+  0xffffffff00000000, 0xbc7b5deae98af280, 0xd4113006e80fb290,
+  0xffffffff00000000, 0xc0ce85b8ac526640, 0x89dd62c46e92fa25,
+  0xffffffff00000000, 0xc4ffaffabf8fbd54, 0x8cb43d10bc9e0221,
+  0xffffffff00000000, 0xc90fdaa22168c234, 0xc4c6628b80dc1cd1,
+]);
+
+/** log2(n / 64) for n = 45 to 91 */
+export const LOGS: usize = memory.data<u64>([
+  0xffffffff00000001, 0x8215ea5cd3e4c4c7, 0x9b39ffeebc29372a,
+  0xfffffffe00000001, 0xf3efaff29c559a77, 0xda8ad649da21eab0,
+  0xfffffffe00000001, 0xe40cee16a2ff21c4, 0xaec562332791fe38,
+  0xfffffffe00000001, 0xd47fcb8c0852f0c0, 0xbfe9dbebf2e8a45e,
+  0xfffffffe00000001, 0xc544c055fde99333, 0x54dbf16fb0695ee3,
+  0xfffffffe00000001, 0xb6587b432e47501b, 0x6d40900b25024b32,
+  0xfffffffe00000001, 0xa7b7dd96762cc3c7, 0x2742d7296a39eed6,
+  0xfffffffe00000001, 0x995ff71b8773432d, 0x124bc6f1acf95dc4,
+  0xfffffffe00000001, 0x8b4e029b1f8ac391, 0xa87c02eaf36e2c29,
+  0xfffffffd00000001, 0xfafec54831f1a484, 0x7f7b2787b173da32,
+  0xfffffffd00000001, 0xdfe33d3fffa66037, 0x815ef705cfaef035,
+  0xfffffffd00000001, 0xc544c055fde99333, 0x54dbf16fb0695ee3,
+  0xfffffffd00000001, 0xab1ee14ffd659064, 0x3906f29bbe579929,
+  0xfffffffd00000001, 0x916d6e1559a4b696, 0x91d79938e7226384,
+  0xfffffffc00000001, 0xf058d74797eab325, 0x9d2c6d9213f3f83c,
+  0xfffffffc00000001, 0xbeb024b67dda6339, 0xda288fc615a727dc,
+  0xfffffffc00000001, 0x8dd9953002a4e866, 0x31514aef39ce6303,
+  0xfffffffb00000001, 0xbb9ca64ecac6aaef, 0x2e1c07f0438ebac0,
+  0xfffffffa00000001, 0xba1f7430f9aab1b2, 0xa41b08fbe05f82d0,
+  0x0, 0x0, 0x0,
+  0xfffffffa00000000, 0xb73cb42e16914c53, 0x713f108c0857ca30,
+  0xfffffffb00000000, 0xb5d69bac77ec3989, 0xb03784b5be084906,
+  0xfffffffc00000000, 0x8759c4fd14fcd59e, 0x7ba5d5ccc90b8336,
+  0xfffffffc00000000, 0xb31fb7d64898b3e6, 0x629c130a22bad61e,
+  0xfffffffc00000000, 0xde4212056d5dd31d, 0x962d3728cbd5c3cb,
+  0xfffffffd00000000, 0x8462c466d3cf1cb1, 0x3de37e852a9455ea,
+  0xfffffffd00000000, 0x99574f13c570d0fa, 0x8f9603ad3a5d326d,
+  0xfffffffd00000000, 0xae00d1cfdeb43cfd, 0x589050345d6e89,
+  0xfffffffd00000000, 0xc2615e81781d97ee, 0x9124773b1d4ab87c,
+  0xfffffffd00000000, 0xd67af16da7649f7f, 0x8f65e00c1b1a5a9,
+  0xfffffffd00000000, 0xea4f726192cb7e47, 0xa5ab2811d02a20e0,
+  0xfffffffd00000000, 0xfde0b5c81340511d, 0x46ccc53c2779af92,
+  0xfffffffe00000000, 0x88983ed6985bae58, 0x4b82d3cad274fe0d,
+  0xfffffffe00000000, 0x92203d587039cc12, 0x2dca5d22601dfddf,
+  0xfffffffe00000000, 0x9b892675266f66cc, 0x899b64b03f7230dd,
+  0xfffffffe00000000, 0xa4d3c25e68dc57f2, 0x495fb7fa6d7eda67,
+  0xfffffffe00000000, 0xae00d1cfdeb43cfd, 0x589050345d6e89,
+  0xfffffffe00000000, 0xb7110e6ce866f2bc, 0x6a905a27b81e2219,
+  0xfffffffe00000000, 0xc0052b18b0e2a195, 0x75b04fa6fbd6446c,
+  0xfffffffe00000000, 0xc8ddd448f8b845a5, 0x95a82b5c34e2ac31,
+  0xfffffffe00000000, 0xd19bb053fb0284eb, 0xe206bcbcf62d8fee,
+  0xfffffffe00000000, 0xda3f5fb9c4150520, 0xa377c7ec513c756e,
+  0xfffffffe00000000, 0xe2c97d694adab3f3, 0xf72a5777998629e0,
+  0xfffffffe00000000, 0xeb3a9f01975077f1, 0xf5f0cc82aaa9ad7e,
+  0xfffffffe00000000, 0xf393550f3aa69062, 0x8cf097a388999abd,
+  0xfffffffe00000000, 0xfbd42b4658367670, 0xc98c002287ad91ab,
+  0xffffffff00000000, 0x81fed45cbccbf99c, 0xa1a3202b3d68f965,
+]);
+
+/** 2^(n / 32) - 1 for n = -32 to 32 */
+export const POWERS: usize = memory.data<u64>([
+  0xffffffff00000001, 0x8000000000000000, 0x0,
+  0xfffffffe00000001, 0xfa64f2cea7a8bc51, 0x83ab7149735be802,
+  0xfffffffe00000001, 0xf4aa7930676f09d6, 0x746d48e7bd567c9c,
+  0xfffffffe00000001, 0xeecfe2feda4af5b1, 0x440e5126ce73153a,
+  0xfffffffe00000001, 0xe8d47c382ae85232, 0x8373af14eb586e0,
+  0xfffffffe00000001, 0xe2b78ce97465587f, 0xa47fd766f0f85675,
+  0xfffffffe00000001, 0xdc785918a9dc7993, 0xe0524e3ea34a6c50,
+  0xfffffffe00000001, 0xd61620ae0211ed3d, 0xa2ea0a5db55c4357,
+  0xfffffffe00000001, 0xcf901f5ce48ead21, 0x72a5b9cfa37a1213,
+  0xfffffffe00000001, 0xc8e58c8c5563558e, 0xbaafd0bab86781c2,
+  0xfffffffe00000001, 0xc2159b3edcbddca4, 0xbeddc1ec288c045d,
+  0xfffffffe00000001, 0xbb1f79f9e76d2fce, 0xc90bf620fe6042b1,
+  0xfffffffe00000001, 0xb40252ac9d5d8e2b, 0xc685013bd1df1fca,
+  0xfffffffe00000001, 0xacbd4a962b07e20f, 0x57c3b627959c0b1a,
+  0xfffffffe00000001, 0xa54f822b7abd6a73, 0x6cfeae6e14cba277,
+  0xfffffffe00000001, 0x9db814fc5aa7b4e0, 0xf05f902d25bd44e3,
+  0xfffffffe00000001, 0x95f619980c4336f7, 0x4d04ec99156a82c2,
+  0xfffffffe00000001, 0x8e08a1713a08c22d, 0xc8f0d10f532934bd,
+  0xfffffffe00000001, 0x85eeb8c14fe79282, 0xaefdc09325e0a10c,
+  0xfffffffd00000001, 0xfb4eccd6663daea6, 0xeea0a996bfde12a,
+  0xfffffffd00000001, 0xea6357baabe4948b, 0x754bcda6c898322,
+  0xfffffffd00000001, 0xd91909e647436175, 0xfc781b57ebba5a07,
+  0xfffffffd00000001, 0xc76dcfab81edfc70, 0x7729f1c1a834e44a,
+  0xfffffffd00000001, 0xb55f89b83b546e97, 0xb76dc6a0f086ff5f,
+  0xfffffffd00000001, 0xa2ec0cd4a58a542f, 0x1965d119bf4b0088,
+  0xfffffffd00000001, 0x901121a0943722ab, 0x9efca958759566f,
+  0xfffffffc00000001, 0xf999089eab58f777, 0xcd3b57db916661af,
+  0xfffffffc00000001, 0xd237c8c41be5babf, 0xd0b85ad8922789b,
+  0xfffffffc00000001, 0xa9f9c8c116de3689, 0x7e9452647c8d582a,
+  0xfffffffc00000001, 0x80da3321192851a5, 0xcd4f184b5b923769,
+  0xfffffffb00000001, 0xada82eadb7933d38, 0x462f3851267f03c9,
+  0xfffffffa00000001, 0xaf89a491babf98b0, 0x7b489d79d4500670,
+  0x0, 0x0, 0x0,
+  0xfffffffa00000000, 0xb361a62b0ae875cf, 0x8a91d6d19482ffca,
+  0xfffffffb00000000, 0xb5586cf9890f6298, 0xb92b71842a983643,
+  0xfffffffc00000000, 0x8980e8092da85275, 0xdf8d76c98c67562e,
+  0xfffffffc00000000, 0xb95c1e3ea8bd6e6f, 0xbe4628758a53c902,
+  0xfffffffc00000000, 0xea4398b45cd53c02, 0xdc0144c8783d4c5a,
+  0xfffffffd00000000, 0x8e1e9b9d588e19b0, 0x7eb6c70572d64ec1,
+  0xfffffffd00000000, 0xa7a77d47f7b84b09, 0x7457d6892a8ef2a2,
+  0xfffffffd00000000, 0xc1bf828c6dc54b7a, 0x356918c17217b7b3,
+  0xfffffffd00000000, 0xdc69cdceaa72a9c5, 0x1540bd151e61f8f8,
+  0xfffffffd00000000, 0xf7a993048d088d6d, 0x488f84f5dcfee8b,
+  0xfffffffe00000000, 0x89c10c0c3125a062, 0x6de813be033f7a9e,
+  0xfffffffe00000000, 0x97fb5aa6c544e3a8, 0x72f5fd885c41c06c,
+  0xfffffffe00000000, 0xa6856ad3a9f03be1, 0x507893b0d4c7e9cd,
+  0xfffffffe00000000, 0xb560fba90a852b19, 0x2602a323d668bb12,
+  0xfffffffe00000000, 0xc48fd6074ab0963e, 0x1f40dfa5b485763a,
+  0xfffffffe00000000, 0xd413cccfe7799211, 0x65f626cdd52afa7c,
+  0xfffffffe00000000, 0xe3eebd1d8bee7ba4, 0x6e1e5de159ad9687,
+  0xfffffffe00000000, 0xf4228e7d6030dafa, 0xa2047ed9b43ebde8,
+  0xffffffff00000000, 0x82589994cce128ac, 0xf88afab34a010f6b,
+  0xffffffff00000000, 0x8ace5422aa0db5ba, 0x7c55a192c9bb3e6f,
+  0xffffffff00000000, 0x93737b0cdc5e4f45, 0x1c3f2540a22d2fc,
+  0xffffffff00000000, 0x9c49182a3f0901c7, 0xc46b071f2be58ddb,
+  0xffffffff00000000, 0xa5503b23e255c8b4, 0x24491caf87bc8051,
+  0xffffffff00000000, 0xae89f995ad3ad5e8, 0x734d1773205a7fbc,
+  0xffffffff00000000, 0xb7f76f2fb5e46eaa, 0x7b081ab53c5354c9,
+  0xffffffff00000000, 0xc199bdd85529c222, 0xcb12a091ba66794,
+  0xffffffff00000000, 0xcb720dcef9069150, 0x3cbd1e949db761d9,
+  0xffffffff00000000, 0xd5818dcfba48725d, 0xa05aeb66e0dca9f6,
+  0xffffffff00000000, 0xdfc97337b9b5eb96, 0x8cac39ed291b7226,
+  0xffffffff00000000, 0xea4afa2a490d9858, 0xf73a18f5db301f87,
+  0xffffffff00000000, 0xf50765b6e4540674, 0xf84b762862baff99,
+  0x0, 0x8000000000000000, 0x0,
+]);
+
+/** ln 2 */
+export const LN2: usize = memory.data<u64>([
+  0xffffffff00000000, 0xb17217f7d1cf79ab, 0xc9e3b39803f2f6af,
+]);
+
+/** 2 / ln 2 */
+export const TWO_LOG2E: usize = memory.data<u64>([
+  0x100000000, 0xb8aa3b295c17f0bb, 0xbe87fed0691d3e89,
+]);
+
+/** pi */
+export const PI: usize = memory.data<u64>([
+  0x100000000, 0xc90fdaa22168c234, 0xc4c6628b80dc1cd1,
+]);
+
+/** pi / 2 */
+export const HALF_PI: usize = memory.data<u64>([
+  0x0, 0xc90fdaa22168c234, 0xc4c6628b80dc1cd1,
+]);
+
+/** pi / 4 */
+export const QUARTER_PI: usize = memory.data<u64>([
+  0xffffffff00000000, 0xc90fdaa22168c234, 0xc4c6628b80dc1cd1,
+]);
+
+/** 3 pi / 4 */
+export const THREE_QUARTERS_PI: usize = memory.data<u64>([
+  0x100000000, 0x96cbe3f9990e91a7, 0x9394c9e8a0a5159d,
+]);

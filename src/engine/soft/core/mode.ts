@@ -1,0 +1,114 @@
+// MODE, CPL's TLB and the address mask, derived from everything else.
+import {
+  ADDR_MASK,
+  CPL,
+  CR0,
+  CR4,
+  CS,
+  DS,
+  EFER,
+  EFLAGS,
+  ES,
+  MODE,
+  MODE_64,
+  MODE_CPL0,
+  MODE_D,
+  MODE_LONG,
+  MODE_PE,
+  MODE_SEGMENTED,
+  MODE_SS32,
+  MODE_TF,
+  MODE_VM,
+  PENDING,
+  PEND_INTR,
+  SS,
+  TLB_CUR,
+  TLB_SUPER,
+  TLB_SUPER_AC,
+  TLB_USER,
+} from '../layout';
+import { jcFlush } from './jumpcache';
+import { BP_DATA, BP_EXEC, BP_IO, DEBUG_STEP, LAST_CPL, LAST_CS_BASE, STEP, STEP_FORCED } from './private';
+import {
+  A_CODE,
+  A_DB,
+  A_DOWN,
+  A_L,
+  A_P,
+  A_UNUSABLE,
+  A_WRITABLE,
+  CR0_PE,
+  CR4_SMAP,
+  EFER_LMA,
+  F_AC,
+  F_IF,
+  F_TF,
+  F_VM,
+  attention,
+  segAttr,
+  segBase,
+  segLimit,
+} from './state';
+
+/** Flat: base 0, limit 4 GiB, present, and what the fast path takes for granted about rights. */
+function isFlat(seg: i32): bool {
+  const attr = segAttr(seg);
+  if (segBase(seg) != 0 || segLimit(seg) != 0xffffffff || attr & A_UNUSABLE || (attr & A_P) == 0) return false;
+  if (seg == CS) return (attr & (A_CODE | A_WRITABLE)) == (A_CODE | A_WRITABLE);
+  return (attr & (A_CODE | A_DOWN | A_WRITABLE)) == A_WRITABLE;
+}
+
+/** Recomputes MODE, TLB_CUR and ADDR_MASK after a change of CR0, CR4, EFER, a segment, CPL, or EFLAGS.AC/VM/TF. */
+export function updateMode(): void {
+  const cr0 = load<i32>(CR0);
+  const flags = load<i32>(EFLAGS);
+  const cpl = load<i32>(CPL);
+  const cs = segAttr(CS);
+  let mode = 0;
+  let is64 = false;
+  if (load<i32>(EFER) & EFER_LMA) {
+    mode = MODE_LONG;
+    is64 = (cs & A_L) != 0;
+  }
+  if (cr0 & CR0_PE) mode |= flags & F_VM ? MODE_VM : MODE_PE;
+  if (is64) mode |= MODE_64;
+  else {
+    if (cs & A_DB) mode |= MODE_D;
+    if (segAttr(SS) & A_DB) mode |= MODE_SS32;
+    if (!(isFlat(CS) && isFlat(SS) && isFlat(DS) && isFlat(ES))) mode |= MODE_SEGMENTED;
+    // The jump cache knows RIP, not linear addresses.
+    if (segBase(CS) != load<i64>(LAST_CS_BASE)) {
+      store<i64>(LAST_CS_BASE, segBase(CS));
+      jcFlush(true);
+    }
+  }
+  if (cpl == 0) mode |= MODE_CPL0;
+  // The jump cache tells CPL 0 from the rest; rings 1 and 2, which nearly nobody uses, have ring 0's pages.
+  const last = load<i32>(LAST_CPL);
+  if (cpl != last) {
+    store<i32>(LAST_CPL, cpl);
+    if (cpl == 1 || cpl == 2 || last == 1 || last == 2) jcFlush(true);
+  }
+  const step =
+    (flags & F_TF) |
+    load<i32>(BP_EXEC) |
+    load<i32>(BP_DATA) |
+    load<i32>(BP_IO) |
+    load<i32>(DEBUG_STEP) |
+    (load<i32>(STEP) == STEP_FORCED ? 1 : 0);
+  if (step) {
+    mode |= MODE_TF;
+    attention();
+  }
+  store<i32>(MODE, mode);
+  store<i64>(ADDR_MASK, is64 ? -1 : 0xffffffff);
+  let set: u32 = TLB_SUPER_AC;
+  if (cpl == 3) set = TLB_USER;
+  else if (load<i32>(CR4) & CR4_SMAP && (flags & F_AC) == 0 && cr0 < 0) set = TLB_SUPER;
+  store<u32>(TLB_CUR, set);
+}
+
+/** IF may have become set: an interrupt that waits is taken at the next block border. */
+export function interruptsMayGo(): void {
+  if (load<i32>(PENDING) & PEND_INTR && load<i32>(EFLAGS) & F_IF) attention();
+}

@@ -1,0 +1,50 @@
+// State that only the core knows, in CORE_PRIVATE (0xa00 to 0xfff; float/env.ts has scratch in 0xa00 to 0xa3f, so what
+// JavaScript leaves at MSR_VALUE is zeroed once read), and the tables beside the TLB.
+
+// ---- values that JavaScript leaves for us (ENGINE.md) --------------------------------------------------------------
+export const MSR_VALUE = 0xa00;
+export const TSC_VALUE = 0xa08;
+export const ENTROPY_VALUE = 0xa10;
+
+// ---- paging ----------------------------------------------------------------------------------------------------------
+/** PAE: the four page-directory-pointer-table entries, loaded with CR3 (SDM vol. 3, 4.4.1). */
+export const PDPTES = 0xa80; // 4 * i64
+
+// ---- interrupts and debugging ----------------------------------------------------------------------------------------
+/** Address of the one instruction that INT_SHADOW protects. */
+export const SHADOW_RIP = 0xa40; // i64
+/** STEP_*: what `events` has let go. */
+export const STEP = 0xa48; // i32
+export const STEP_NONE = 0;
+export const STEP_TRAP = 1; // one instruction is under way with TF set: #DB with BS afterwards
+export const STEP_FORCED = 2; // one instruction is under way for another reason (interrupt shadow, RF)
+/** DR6 bits of traps that wait for the end of the instruction (PEND_DB is set). */
+export const DB_BITS = 0xa4c; // i32
+/** Enabled breakpoints, bit n = DRn: execution, data (writes or reads and writes), I/O. */
+export const BP_EXEC = 0xa50; // i32
+export const BP_DATA = 0xa54; // i32
+export const BP_IO = 0xa58; // i32
+/** Memory that has been set aside while a fault is delivered, and other scraps. */
+export const LAST_CS_BASE = 0xa60; // i64: CS base that the jump cache was filled under (legacy modes)
+export const LAST_CPL = 0xa68; // i32
+/** The single step asked for by a debugger through JavaScript: 1 = leave with EXIT_DEBUG after one instruction. */
+export const DEBUG_STEP = 0xa6c; // i32
+
+// ---- MSRs without a home in layout.ts (MSR_MORE to 0x5ff) -----------------------------------------------------------
+export const MSR_MTRR_FIX = 0x400; // 11 * i64, to 0x457
+export const MSR_MTRR_VAR = 0x460; // 16 * i64, to 0x4df
+export const MSR_MTRR_DEF_TYPE = 0x4e0;
+export const MSR_UCODE_REV = 0x4e8;
+export const MSR_DEBUGCTL = 0x4f0;
+
+// ---- beside the TLB (TLB_FILLS 0x130000 to 0x17ffff) ----------------------------------------------------------------
+export const FILLS_NONGLOBAL = 0x130000; // i32 addresses of TLB entries, at most 6144
+export const FILLS_GLOBAL = 0x138000;
+export const JC_FILLS_NONGLOBAL = 0x140000; // u16 indexes into the jump cache, at most 16384
+export const JC_FILLS_GLOBAL = 0x148000;
+export const JC_FLAGS = 0x150000; // u8 per entry
+export const JC_PAGES = 0x154000; // u8 per hash of a page number: 1 = the jump cache may hold entries of such a page
+export const LARGE_PAGES = 0x155000; // u8 per hash of lin >> 21: 1 = the TLB may hold pieces of such a large page
+/** Nodes by which blocks that run into a second page stand on that page's list: +0 header, +4 next. */
+export const PAGE2_NODES = 0x156000;
+export const PAGE2_NODES_END = 0x180000;

@@ -1,0 +1,285 @@
+/**
+ * Generates the interpreter: one function `run` that looks blocks up, walks their records and leaves through a br_table
+ * into the hot handlers; everything else is a function of its own behind a table. Runs at build time (generate.ts).
+ */
+import { type CoreImports, type HandlerContext, InterpreterEmitter } from './emit/interpreter-emitter.js';
+import type { HandlerSpec } from './isa/define.js';
+import * as L from './layout.js';
+import { FunctionBuilder, type Label } from './wasm/function.js';
+import { ModuleBuilder, type Signature } from './wasm/module.js';
+import * as w from './wasm/ops.js';
+import type { Expr, ValType } from './wasm/ops.js';
+
+/** Handlers that are not instructions, by their fixed numbers (layout.ts). */
+export interface FixedHandler {
+  readonly number: number;
+  readonly emit: (context: HandlerContext, imports: CoreImports) => void;
+}
+
+export interface Interpreter {
+  readonly wasm: Uint8Array;
+  /** Number of a handler: below `hotCount` it is a case of `run`. */
+  numberOf(handler: HandlerSpec): number;
+  readonly names: readonly string[];
+}
+
+const HANDLER: Signature = { params: ['i32'], result: 'i32' };
+const at = (address: number) => w.i32c(address);
+const field = (type: 'i32' | 'i64', address: number): Expr => w.load(type, w.i32c(0), address);
+
+class Imports implements CoreImports {
+  readonly #known = new Map<string, { index: number; params: string }>();
+  readonly #module: ModuleBuilder;
+  constructor(module: ModuleBuilder) {
+    this.#module = module;
+  }
+
+  index(name: string, params: readonly ValType[], result: ValType | undefined): number {
+    const signature = `${params.join()}>${result ?? ''}`;
+    const known = this.#known.get(name);
+    if (known) {
+      if (known.params !== signature) throw new Error(`core function ${name}: ${signature}, before ${known.params}`);
+      return known.index;
+    }
+    const index = this.#module.import('core', name, { params, result });
+    this.#known.set(name, { index, params: signature });
+    return index;
+  }
+}
+
+/**
+ * @param handlers all handlers of the instruction set
+ * @param isHot which of them become cases of `run`
+ */
+export function generateInterpreter(
+  handlers: readonly HandlerSpec[],
+  isHot: (h: HandlerSpec) => boolean,
+  fixed: readonly FixedHandler[],
+): Interpreter {
+  const hot = handlers.filter(isHot);
+  const cold = handlers.filter((h) => !isHot(h));
+  const numbers = new Map<string, number>();
+  for (const h of [...hot, ...cold]) numbers.set(h.key, L.H_FIRST_FREE + numbers.size);
+  const hotCount = L.H_FIRST_FREE + hot.length;
+
+  // Bodies are emitted first, for that is what tells which functions of core are imported; indexes follow.
+  const module = new ModuleBuilder();
+  const imports = new Imports(module);
+  const coldFunctions = cold.map((h) => coldHandler(h, imports));
+  const run = runFunction(hot, fixed, hotCount, imports, module.type(HANDLER));
+  const table = coldFunctions.map((f) => module.add(f));
+  module.table(table);
+  module.export('run', module.add(run));
+  const names = Array.from({ length: L.H_FIRST_FREE }, (_, i) => `fixed${i}`);
+  for (const key of numbers.keys()) names.push(key);
+  return { wasm: module.build(1), numberOf: (h) => numbers.get(h.key)!, names };
+}
+
+function coldHandler(spec: HandlerSpec, imports: CoreImports): FunctionBuilder {
+  const f = new FunctionBuilder(HANDLER);
+  const rec = w.localGet(0, 'i32', true);
+  // Loaded where they are used: most cold handlers touch memory once or never.
+  const context: HandlerContext = {
+    f,
+    rec,
+    tlb: field('i32', L.TLB_CUR),
+    addressMask: field('i64', L.ADDR_MASK),
+    next: (skip) => {
+      if (skip !== L.REC_SIZE) throw new Error(`${spec.key}: an 8-byte immediate needs a hot handler`);
+      f.return(w.i32c(L.NEXT));
+    },
+    fault: () => f.return(w.i32c(L.FAULT)),
+    jump: (rip) => {
+      f.do(w.store('i64', at(0), rip, L.RIP));
+      f.return(w.i32c(L.JUMP));
+    },
+    chain: (target) => {
+      const page = w.load('i64', at(0), L.REGS + L.R_PAGE);
+      f.do(w.store('i64', at(0), w.and(w.add(page, target), field('i64', L.ADDR_MASK)), L.RIP));
+      f.return(w.i32c(L.JUMP));
+    },
+    obey: (code, ends) => {
+      if (ends) f.return(code);
+      else {
+        const result = f.temp('i32');
+        f.set(result, code);
+        f.if(w.localGet(result, 'i32'), () => f.return(w.localGet(result, 'i32')));
+      }
+    },
+  };
+  new InterpreterEmitter(spec, context, imports).emit();
+  return f;
+}
+
+function runFunction(
+  hot: readonly HandlerSpec[],
+  fixed: readonly FixedHandler[],
+  hotCount: number,
+  imports: Imports,
+  handlerType: number,
+): FunctionBuilder {
+  const f = new FunctionBuilder({ params: [], result: 'i32' });
+  const local = (type: ValType) => {
+    const index = f.local(type);
+    return { set: (v: Expr) => f.set(index, v), get: w.localGet(index, type), stable: w.localGet(index, type, true) };
+  };
+  const rec = local('i32');
+  const block = local('i32');
+  const tlb = local('i32');
+  const mask = local('i64');
+  const rip = local('i64');
+  const slot = local('i32'); // address of the chain slot to fill once the target is known, or 0
+  const code = local('i32');
+  const count = local('i32');
+  const core = (name: string, result: ValType | undefined, ...args: Expr[]) =>
+    w.call(imports.index(name, args.map((a) => a.type), result), result, args);
+
+  const reload = () => {
+    tlb.set(field('i32', L.TLB_CUR));
+    mask.set(field('i64', L.ADDR_MASK));
+    rip.set(field('i64', L.RIP));
+    slot.set(w.i32c(0));
+  };
+  const leave = () => f.return(field('i32', L.EXIT_REASON));
+
+  /** Finds the block at `rip`, through the jump cache; leaves it in `block` and R_PAGE set. */
+  const findBlock = (lookup: Label) => {
+    const low = w.wrap(rip.get);
+    const index = w.and(w.xor(low, w.shrU(low, w.i32c(12))), w.i32c(L.JC_ENTRIES - 1));
+    const entry = f.temp('i32');
+    f.set(entry, w.shl(index, w.i32c(4)));
+    const e = w.localGet(entry, 'i32', true);
+    const hit = w.and(w.eq(w.load('i64', e, L.JC_BASE), rip.get), w.eq(w.load('i32', e, L.JC_BASE + 12), field('i32', L.MODE)));
+    f.if(
+      hit,
+      () => block.set(w.load('i32', e, L.JC_BASE + 8)),
+      () => {
+        f.do(w.store('i64', at(0), rip.get, L.RIP));
+        block.set(core('lookup', 'i32'));
+        f.if(w.eqz(block.get), () => {
+          f.if(field('i32', L.EXIT_REASON), leave);
+          reload();
+          f.br(lookup);
+        });
+        // A flush drops all records: the slot is gone with them.
+        f.if(w.eqz(field('i32', L.CUR_BLOCK)), () => slot.set(w.i32c(0)));
+      },
+    );
+    f.if(slot.get, () => {
+      f.if(w.eqz(w.load('i32', block.get, L.BLK_PAGE2)), () => f.do(w.store('i32', slot.get, block.get)));
+      slot.set(w.i32c(0));
+    });
+    f.do(w.store('i64', at(0), w.sub(rip.get, w.load('i64_16u', block.get, L.BLK_START)), L.REGS + L.R_PAGE));
+  };
+
+  /** A slice ends, and events are looked at, where COUNT is used up; the last block may overdraw it. */
+  const enterBlock = (lookup: Label) => {
+    count.set(field('i32', L.COUNT));
+    f.if(w.leS(count.get, w.i32c(0)), () => {
+      const start = w.load('i64_16u', block.get, L.BLK_START);
+      f.do(w.store('i64', at(0), w.and(w.add(field('i64', L.REGS + L.R_PAGE), start), mask.get), L.RIP));
+      f.if(w.eq(core('events', 'i32'), w.i32c(L.LEAVE)), leave);
+      reload();
+      f.br(lookup);
+    });
+    f.do(w.store('i32', at(0), w.sub(count.get, w.load('i32_16u', block.get, L.BLK_COUNT)), L.COUNT));
+    f.do(w.store('i32', at(0), block.get, L.CUR_BLOCK));
+    rec.set(w.add(block.get, w.i32c(L.BLK_HEADER)));
+  };
+
+  reload();
+  f.loop((lookup) => {
+    f.scope(() => findBlock(lookup));
+    f.loop((enter) => {
+      enterBlock(lookup);
+      f.loop((next) => {
+        f.block((onFault) => {
+          f.block((onCode) => {
+            f.block((onJump) => {
+              const context: HandlerContext = {
+                f,
+                rec: rec.stable,
+                tlb: tlb.stable,
+                addressMask: mask.stable,
+                next: (skip) => {
+                  rec.set(w.add(rec.get, w.i32c(skip)));
+                  f.br(next);
+                },
+                fault: () => f.br(onFault),
+                jump: (target) => {
+                  rip.set(target);
+                  f.br(onJump);
+                },
+                chain: (target, offset) => {
+                  const chained = w.load('i32', rec.get, offset);
+                  block.set(chained);
+                  f.brIf(enter, block.get);
+                  const t = f.temp('i64');
+                  f.set(t, target);
+                  const page = field('i64', L.REGS + L.R_PAGE);
+                  rip.set(w.and(w.add(page, w.localGet(t, 'i64')), mask.get));
+                  // Only inside the page is the target's mapping the one we run under.
+                  f.if(w.eqz(w.and(w.localGet(t, 'i64'), w.i64c(-4096))), () =>
+                    slot.set(w.add(rec.get, w.i32c(offset))),
+                  );
+                  f.br(onJump);
+                },
+                obey: (result, ends) => {
+                  code.set(result);
+                  if (ends) f.br(onCode);
+                  else f.brIf(onCode, code.get);
+                },
+              };
+              const emitters: (() => void)[] = [];
+              for (let number = 0; number < L.H_FIRST_FREE; number++) {
+                const handler = fixed.find((h) => h.number === number);
+                emitters.push(() => {
+                  f.scope(() => (handler ? handler.emit(context, imports) : f.unreachable()));
+                });
+              }
+              for (const h of hot) emitters.push(() => new InterpreterEmitter(h, context, imports).emit());
+              dispatch(f, w.load('i32_16u', rec.get, L.REC_HANDLER), emitters, () => {
+                f.do(w.store('i32', at(0), rec.get, L.CUR_REC));
+                const index = w.sub(w.load('i32_16u', rec.get, L.REC_HANDLER), w.i32c(hotCount));
+                code.set(w.callIndirect(handlerType, 'i32', index, [rec.get]));
+                f.brIf(onCode, code.get);
+                rec.set(w.add(rec.get, w.i32c(L.REC_SIZE)));
+                f.br(next);
+              });
+            });
+            f.br(lookup); // onJump: rip and slot are set
+          });
+          // onCode: FAULT, JUMP or LEAVE
+          f.brIf(onFault, w.eq(code.get, w.i32c(L.FAULT)));
+          f.if(w.eq(code.get, w.i32c(L.LEAVE)), leave);
+          reload();
+          f.br(lookup);
+        });
+        // onFault
+        f.do(w.store('i32', at(0), rec.get, L.CUR_REC));
+        f.if(w.eq(core('deliverFault', 'i32', rec.get), w.i32c(L.LEAVE)), leave);
+        reload();
+        f.br(lookup);
+      });
+    });
+  });
+  return f;
+}
+
+/** Nested blocks around a br_table; `otherwise` is where numbers beyond the cases go. Every case leaves by itself. */
+function dispatch(f: FunctionBuilder, index: Expr, cases: readonly (() => void)[], otherwise: () => void): void {
+  const labels: Label[] = new Array(cases.length);
+  const nest = (i: number): void => {
+    if (i < 0) {
+      f.block((fallback) => f.brTable(index, labels, fallback));
+      otherwise();
+      return;
+    }
+    f.block((label) => {
+      labels[i] = label;
+      nest(i - 1);
+    });
+    cases[i]();
+  };
+  nest(cases.length - 1);
+}

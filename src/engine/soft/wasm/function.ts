@@ -1,0 +1,161 @@
+/** Builds one WebAssembly function: statements are written at once, expressions are trees handed in (ops.ts). */
+import { ByteWriter } from './bytes.js';
+import type { Signature } from './module.js';
+import { type Expr, i32c, localGet, TYPE_CODE, type ValType, writeExpr } from './ops.js';
+
+/** A place that `br` can go to: the end of a block, the start of a loop. */
+export interface Label {
+  readonly depth: number;
+}
+
+const OP = { block: 0x02, loop: 0x03, if: 0x04, else: 0x05, end: 0x0b, br: 0x0c, brIf: 0x0d, brTable: 0x0e } as const;
+const RETURN = 0x0f;
+const DROP = 0x1a;
+const LOCAL_SET = 0x21;
+const VOID = 0x40;
+
+export class FunctionBuilder {
+  readonly signature: Signature;
+  readonly code = new ByteWriter();
+  readonly #locals: ValType[];
+  readonly #free: Record<ValType, number[]> = { i32: [], i64: [], f32: [], f64: [], v128: [] };
+  /** Scopes of temporaries: what was taken since the scope began goes back at its end. */
+  readonly #scopes: { readonly type: ValType; readonly index: number }[][] = [];
+  #depth = 0;
+
+  constructor(signature: Signature) {
+    this.signature = signature;
+    this.#locals = [...signature.params];
+  }
+
+  /** A new local that lives as long as the function. */
+  local(type: ValType): number {
+    return this.#locals.push(type) - 1;
+  }
+
+  typeOf(local: number): ValType {
+    return this.#locals[local];
+  }
+
+  /** Temporaries taken inside `body` are free for others afterwards. */
+  scope(body: () => void): void {
+    const taken: { type: ValType; index: number }[] = [];
+    this.#scopes.push(taken);
+    body();
+    this.#scopes.pop();
+    for (const { type, index } of taken) this.#free[type].push(index);
+  }
+
+  temp(type: ValType): number {
+    const index = this.#free[type].pop() ?? this.local(type);
+    this.#scopes.at(-1)?.push({ type, index });
+    return index;
+  }
+
+  /** Evaluates once, here; the result may be used often. Constants and locals that nobody will change stay as they are. */
+  let(value: Expr): Expr {
+    if (value.constant !== undefined || value.stable) return value;
+    const index = this.temp(value.type);
+    this.set(index, value);
+    return localGet(index, value.type, true);
+  }
+
+  set(local: number, value: Expr): void {
+    writeExpr(this.code, value);
+    this.code.u8(LOCAL_SET);
+    this.code.u32(local);
+  }
+
+  /** Evaluates for its effect: calls and stores give no value, others are dropped. */
+  do(effect: Expr): void {
+    writeExpr(this.code, effect);
+    if (effect.type !== undefined && !effect.void) this.code.u8(DROP);
+  }
+
+  block(body: (label: Label) => void): void {
+    this.#open(OP.block);
+    body({ depth: this.#depth });
+    this.#close();
+  }
+
+  loop(body: (label: Label) => void): void {
+    this.#open(OP.loop);
+    body({ depth: this.#depth });
+    this.#close();
+  }
+
+  if(condition: Expr, then: () => void, otherwise?: () => void): void {
+    writeExpr(this.code, condition);
+    this.#open(OP.if);
+    then();
+    if (otherwise) {
+      this.code.u8(OP.else);
+      otherwise();
+    }
+    this.#close();
+  }
+
+  br(label: Label): void {
+    this.code.u8(OP.br);
+    this.code.u32(this.#depth - label.depth);
+  }
+
+  brIf(label: Label, condition: Expr): void {
+    writeExpr(this.code, condition);
+    this.code.u8(OP.brIf);
+    this.code.u32(this.#depth - label.depth);
+  }
+
+  brTable(index: Expr, labels: readonly Label[], otherwise: Label): void {
+    writeExpr(this.code, index);
+    this.code.u8(OP.brTable);
+    this.code.u32(labels.length);
+    for (const l of labels) this.code.u32(this.#depth - l.depth);
+    this.code.u32(this.#depth - otherwise.depth);
+  }
+
+  return(value?: Expr): void {
+    if (value) writeExpr(this.code, value);
+    this.code.u8(RETURN);
+  }
+
+  unreachable(): void {
+    this.code.u8(0x00);
+  }
+
+  /** The function's body as the code section wants it: locals, code, end. */
+  finish(): Uint8Array {
+    const out = new ByteWriter();
+    const own = this.#locals.slice(this.signature.params.length);
+    const groups: { type: ValType; count: number }[] = [];
+    for (const type of own) {
+      const last = groups.at(-1);
+      if (last?.type === type) last.count++;
+      else groups.push({ type, count: 1 });
+    }
+    out.u32(groups.length);
+    for (const { type, count } of groups) {
+      out.u32(count);
+      out.u8(TYPE_CODE[type]);
+    }
+    out.bytes(this.code.view());
+    // A function whose every path returns or branches still needs a value of the right type on the stack at its end.
+    if (this.signature.result) out.u8(0x00);
+    out.u8(OP.end);
+    return out.view().slice();
+  }
+
+  #open(op: number): void {
+    this.code.u8(op);
+    this.code.u8(VOID);
+    this.#depth++;
+  }
+
+  #close(): void {
+    this.code.u8(OP.end);
+    this.#depth--;
+  }
+}
+
+/** Zero of a type, for initial values. */
+export const ZERO_I32: Expr = i32c(0);

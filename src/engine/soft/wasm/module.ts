@@ -1,0 +1,136 @@
+/** Writes a WebAssembly module (core specification, section 5: binary format): types, imports, functions, one table. */
+import { ByteWriter } from './bytes.js';
+import type { FunctionBuilder } from './function.js';
+import { TYPE_CODE, type ValType } from './ops.js';
+
+const SECTION = { type: 1, import: 2, function: 3, table: 4, export: 7, element: 9, code: 10 } as const;
+const FUNCREF = 0x70;
+const EXTERNAL_FUNCTION = 0x00;
+const EXTERNAL_MEMORY = 0x02;
+
+export interface Signature {
+  readonly params: readonly ValType[];
+  readonly result: ValType | undefined;
+}
+
+interface FunctionImport {
+  readonly module: string;
+  readonly name: string;
+  readonly type: number;
+}
+
+export class ModuleBuilder {
+  readonly #types: string[] = [];
+  readonly #signatures: Signature[] = [];
+  readonly #imports: FunctionImport[] = [];
+  readonly #functions: { readonly type: number; readonly body: FunctionBuilder }[] = [];
+  readonly #exports: { readonly name: string; readonly index: number }[] = [];
+  #table: readonly number[] = [];
+
+  /** Index of a function type, made where it is new. */
+  type(signature: Signature): number {
+    const key = `${signature.params.join()}>${signature.result ?? ''}`;
+    const known = this.#types.indexOf(key);
+    if (known >= 0) return known;
+    this.#signatures.push(signature);
+    return this.#types.push(key) - 1;
+  }
+
+  /** Imports a function; its index. All imports come before the first `add`. */
+  import(module: string, name: string, signature: Signature): number {
+    if (this.#functions.length > 0) throw new Error(`import ${module}.${name} after a function was added`);
+    return this.#imports.push({ module, name, type: this.type(signature) }) - 1;
+  }
+
+  /** Adds a function; its index. */
+  add(body: FunctionBuilder): number {
+    return this.#imports.length + this.#functions.push({ type: this.type(body.signature), body }) - 1;
+  }
+
+  export(name: string, index: number): void {
+    this.#exports.push({ name, index });
+  }
+
+  /** Fills table 0 with these functions. */
+  table(functions: readonly number[]): void {
+    this.#table = functions;
+  }
+
+  /** The module, importing its memory as env.memory with at least `pages` pages of 64 KiB. */
+  build(pages: number): Uint8Array {
+    const out = new ByteWriter();
+    out.bytes(new Uint8Array([0, 0x61, 0x73, 0x6d, 1, 0, 0, 0]));
+    section(out, SECTION.type, (s) => {
+      s.u32(this.#signatures.length);
+      for (const { params, result } of this.#signatures) {
+        s.u8(0x60);
+        s.u32(params.length);
+        for (const p of params) s.u8(TYPE_CODE[p]);
+        s.u32(result ? 1 : 0);
+        if (result) s.u8(TYPE_CODE[result]);
+      }
+    });
+    section(out, SECTION.import, (s) => {
+      s.u32(this.#imports.length + 1);
+      for (const { module, name, type } of this.#imports) {
+        s.name(module);
+        s.name(name);
+        s.u8(EXTERNAL_FUNCTION);
+        s.u32(type);
+      }
+      s.name('env');
+      s.name('memory');
+      s.u8(EXTERNAL_MEMORY);
+      s.u8(0);
+      s.u32(pages);
+    });
+    section(out, SECTION.function, (s) => {
+      s.u32(this.#functions.length);
+      for (const f of this.#functions) s.u32(f.type);
+    });
+    if (this.#table.length > 0) {
+      section(out, SECTION.table, (s) => {
+        s.u32(1);
+        s.u8(FUNCREF);
+        s.u8(0);
+        s.u32(this.#table.length);
+      });
+    }
+    section(out, SECTION.export, (s) => {
+      s.u32(this.#exports.length);
+      for (const { name, index } of this.#exports) {
+        s.name(name);
+        s.u8(EXTERNAL_FUNCTION);
+        s.u32(index);
+      }
+    });
+    if (this.#table.length > 0) {
+      section(out, SECTION.element, (s) => {
+        s.u32(1);
+        s.u32(0);
+        s.u8(0x41);
+        s.s32(0);
+        s.u8(0x0b);
+        s.u32(this.#table.length);
+        for (const f of this.#table) s.u32(f);
+      });
+    }
+    section(out, SECTION.code, (s) => {
+      s.u32(this.#functions.length);
+      for (const { body } of this.#functions) {
+        const bytes = body.finish();
+        s.u32(bytes.length);
+        s.bytes(bytes);
+      }
+    });
+    return out.view().slice();
+  }
+}
+
+function section(out: ByteWriter, id: number, fill: (s: ByteWriter) => void): void {
+  const body = new ByteWriter();
+  fill(body);
+  out.u8(id);
+  out.u32(body.length);
+  out.bytes(body.view());
+}

@@ -1,0 +1,59 @@
+/** Files on the host, with errors that are sentences. */
+import { mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
+
+/** A file of the host can't be used. The message is one sentence that says what to do. */
+export class FileError extends Error {
+  override readonly name = 'FileError';
+}
+
+/** Largest file that is read into memory: no kernel or initrd that fits into a machine is larger. */
+const LARGEST = 4 * 1024 ** 3 - 1;
+
+/** Reads a whole file. `what` names it in messages: "kernel". @throws FileError */
+export function readInput(path: string, what: string): Uint8Array {
+  try {
+    const stat = statSync(path);
+    if (stat.isDirectory()) throw new FileError(`The ${what} "${path}" is a folder; give the file itself.`);
+    if (stat.size > LARGEST) throw new FileError(`The ${what} "${path}" is larger than 4 GiB; give a smaller one.`);
+    return readFileSync(path);
+  } catch (error) {
+    throw explain(error, `The ${what} "${path}"`, 'read');
+  }
+}
+
+/** Writes a file beside its final place and renames it: a reader never sees half of it. @throws FileError */
+export function writeWhole(path: string, contents: string | Uint8Array, what: string): void {
+  const draft = `${path}.${process.pid}.tmp`;
+  try {
+    mkdirSync(dirname(path), { recursive: true });
+    writeFileSync(draft, contents);
+    renameSync(draft, path);
+  } catch (error) {
+    try {
+      rmSync(draft, { force: true });
+    } catch {
+      // The first error says what is wrong.
+    }
+    throw explain(error, `The ${what} "${path}"`, 'written');
+  }
+}
+
+const REASONS: { readonly [code: string]: string } = {
+  ENOENT: 'does not exist; check the path',
+  EEXIST: 'lies below something that is no folder; check the path',
+  ENOTDIR: 'does not exist; check the path',
+  EISDIR: 'is a folder; give a file',
+  EACCES: 'may not be @ by you; change its permissions',
+  EPERM: 'may not be @ by you; change its permissions',
+  ENOSPC: "can't be written because the disk is full; make room and try again",
+  EROFS: "can't be written because the file system is read-only; choose another place",
+};
+
+function explain(error: unknown, subject: string, action: 'read' | 'written'): Error {
+  if (error instanceof FileError || !(error instanceof Error)) return error as Error;
+  const { code } = error as NodeJS.ErrnoException;
+  if (code === undefined) return error;
+  const reason = REASONS[code]?.replace('@', action) ?? `can't be ${action} (${code})`;
+  return new FileError(`${subject} ${reason}.`);
+}
