@@ -10,6 +10,7 @@ await runScript(async () => {
   await build();
   await tool('@biomejs/biome/bin/biome', ['check', '.'], { inherit: true });
   await tool('typescript/bin/tsc', ['--noEmit'], { inherit: true });
+  await tool('typescript/bin/tsc', ['-p', 'test'], { inherit: true });
   const env = full ? { TYPEVISOR_FULL: '1' } : {};
   await tool('vitest/vitest.mjs', ['run', ...args.filter((arg) => arg !== '--full')], { inherit: true, env });
 });

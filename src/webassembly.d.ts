@@ -18,4 +18,9 @@ declare namespace WebAssembly {
   class CompileError extends Error {}
   function validate(bytes: Uint8Array | ArrayBuffer): boolean;
   function compile(bytes: Uint8Array | ArrayBuffer): Promise<Module>;
+  function instantiate(module: Module, imports?: object): Promise<Instance>;
+  function instantiate(
+    bytes: Uint8Array | ArrayBuffer,
+    imports?: object,
+  ): Promise<{ module: Module; instance: Instance }>;
 }

@@ -2,8 +2,8 @@
  * The first program of the guest that we build ourselves (kernel, busybox and this), and how a run tells it what to do.
  *
  * Ports: ttyS0 is the kernel's console. A command's standard input and output are on ttyS1, its standard error on ttyS3
- * (with a terminal: everything on ttyS1). ttyS2 carries lines of control: `exit N` from the guest when the command has
- * ended; `size ROWS COLUMNS` to the guest whenever the window has changed.
+ * (with a terminal: everything on ttyS1). ttyS2 carries lines of control: from the guest `ready` when it takes input and
+ * `exit N` when the command has ended; to the guest `size ROWS COLUMNS` whenever the window has changed.
  *
  * A run hands its command over as a second, tiny archive behind the cached one (`overlayCpio`), since the kernel's command
  * line holds only 2047 bytes. Kernel command line words:
@@ -64,9 +64,12 @@ control() { # device whose window follows the lines on ttyS2
     case $verb in size) stty -F "$1" rows "$a" cols "$b" ;; esac
   done
 }
-finish() { # status: reports it on ttyS2, and waits until it is out
-  stty -F /dev/ttyS2 raw -echo 115200
-  echo "exit $1" >/dev/ttyS2
+ready() { # the other side may send input from now on
+  echo ready >&5
+}
+finish() { # status
+  echo "exit $1" >&5
+  stty raw <&5 # Waits for the output, as it sets the line.
   poweroff -f
 }
 run() { # the command, in a session of its own, with the descriptors that it has been given
@@ -74,44 +77,53 @@ run() { # the command, in a session of its own, with the descriptors that it has
   if [ "$COMMAND" = long ]; then exec setsid sh /tv/command; else exec setsid sh -c "$(cat /tv/command)"; fi
 }
 on_terminal() {
-  stty -F /dev/ttyS1 sane 115200
+  exec 4<>/dev/ttyS1 # Held open, or it would forget its size.
+  stty sane 115200 <&4
   resize /dev/ttyS1
-  control /dev/ttyS1 2>/dev/null &
+  control /dev/ttyS1 2>/dev/null 4>&- 5>&- &
+  ready
   # The terminal that the leader of a session opens becomes its controlling terminal.
   export DIR COMMAND
   setsid sh -c 'exec <>/dev/ttyS1 >&0 2>&1
     cd "$DIR" 2>/dev/null || cd /
-    if [ "$COMMAND" = long ]; then exec sh /tv/command; else exec sh -c "$(cat /tv/command)"; fi'
+    if [ "$COMMAND" = long ]; then exec sh /tv/command; else exec sh -c "$(cat /tv/command)"; fi' 4>&- 5>&- 2>/dev/null &
+  wait $!
   status=$?
-  stty -F /dev/ttyS1 sane # Waits for the output, as it sets the line.
+  stty sane <&4
   finish $status
 }
 on_pipes() {
+  exec 4</dev/ttyS1 # Held open, or input that comes early would be lost.
   # Input comes in lines that ^D may end, with ^V before a byte that is ^D or ^V itself: so it has an end, and any byte passes.
   # RTS holds the other side back while the buffer is full.
-  stty -F /dev/ttyS1 raw -echo 115200 crtscts icanon iexten eof ^D lnext ^V erase undef kill undef werase undef rprnt undef eol undef eol2 undef
+  stty raw -echo 115200 crtscts icanon iexten eof ^D lnext ^V erase undef kill undef werase undef rprnt undef eol undef eol2 undef <&4
   stty -F /dev/ttyS3 raw -echo 115200
   mkfifo /tv/out /tv/err
-  cat /tv/out >/dev/ttyS1 & out=$!
-  cat /tv/err >/dev/ttyS3 & err=$!
+  cat /tv/out >/dev/ttyS1 4<&- 5>&- & out=$!
+  cat /tv/err >/dev/ttyS3 4<&- 5>&- & err=$!
   if [ -n "$STDIN" ]; then
     mkfifo /tv/in
-    cat /dev/ttyS1 >/tv/in &
+    cat /dev/ttyS1 >/tv/in 4<&- 5>&- &
   else
     ln -s /dev/null /tv/in
   fi
-  (run) </tv/in >/tv/out 2>/tv/err
+  ready
+  run </tv/in >/tv/out 2>/tv/err 4<&- 5>&- &
+  wait $!
   status=$?
   # Whatever the command left running would hold the pipes open.
   for process in /proc/[0-9]*; do
     process=\${process#/proc/}
     case $process in 1|$out|$err) ;; *) kill -9 "$process" ;; esac
-  done 2>/dev/null
+  done
+  exec 4<&- # The last to close a port waits until its output is out.
   wait $out $err
   finish $status
 }
 
 if [ -n "$COMMAND" ]; then
+  exec 5<>/dev/ttyS2 2>/dev/null # What the shell itself says of ended processes is for nobody.
+  stty raw -echo 115200 <&5
   if [ -n "$TERMINAL" ]; then on_terminal; else on_pipes; fi
 fi
 case $DO in
@@ -188,7 +200,7 @@ const LITERAL_NEXT = 0x16;
 /** The guest's terminal holds 4095 bytes of an unfinished line; a ^D finishes it well before. */
 const STDIN_PIECE = 1024;
 
-/** Bytes for ttyS1 that give the command exactly `bytes` on its standard input. */
+/** Bytes for ttyS1 that give the command exactly `bytes` on its standard input. Send them while the port's RTS is set. */
 export function encodeStdin(bytes: Uint8Array): Uint8Array {
   const encoded = new Uint8Array(bytes.length * 2 + Math.ceil(bytes.length / STDIN_PIECE));
   let at = 0;
@@ -203,6 +215,11 @@ export function encodeStdin(bytes: Uint8Array): Uint8Array {
 
 /** Bytes for ttyS1 that end the command's standard input; after `encodeStdin` of everything. */
 export const STDIN_END: Uint8Array = new Uint8Array([EOF]);
+
+/** Whether the guest takes a command's input yet, from what it has sent on ttyS2 so far. What is sent earlier is lost. */
+export function isReady(control: string): boolean {
+  return /^ready\r?\n/m.test(control);
+}
 
 /** The exit status in what the guest has sent on ttyS2 so far; undefined until the line is there. */
 export function exitStatus(control: string): number | undefined {

@@ -98,7 +98,11 @@ const PAGE = 4096;
  * Carries a plan out on a machine's memory and its first vCPU, which is reset first. Pages that already are what they
  * should be (zero, in a new machine) are not written, so they need not become resident on the host.
  */
-export function applyBoot(memory: GuestMemory, vcpu: Vcpu, plan: BootPlan): void {
+export function applyBoot(
+  memory: GuestMemory,
+  vcpu: Pick<Vcpu, 'reset' | 'getState' | 'setState'>,
+  plan: BootPlan,
+): void {
   for (const { gpa, length } of plan.zeroes) clear(memory, gpa, length);
   for (const { gpa, bytes } of plan.writes) writeSparsely(memory, gpa, bytes);
   vcpu.reset();

@@ -48,6 +48,8 @@ export interface BoardParts {
 }
 
 export interface MachineBoard extends Buses {
+  /** The vCPU whose accesses come in: the machine sets it before each slice. */
+  currentCpu: number;
   attachVcpus(vcpus: readonly Vcpu[]): void;
 }
 
@@ -98,7 +100,7 @@ export interface MachineOptions<B extends MachineBoard = MachineBoard> {
   readonly createEngine: (config: EngineConfig) => Engine | Promise<Engine>;
   readonly createBoard: (parts: BoardParts) => B;
   /** Puts the guest's software into memory and sets the vCPUs' registers; called at the start and after each reset. */
-  readonly boot: (engine: Engine, board: B) => void | Promise<void>;
+  boot(engine: Engine, board: B): void | Promise<void>;
   /** Hands collected output to its readers; a promise where they are slow. */
   readonly flush?: () => undefined | Promise<void>;
   readonly onWarning?: (message: string) => void;
@@ -115,6 +117,7 @@ export class Machine<B extends MachineBoard = MachineBoard> {
   private readonly entropy: () => bigint;
   private phase: MachineState = 'created';
   private engine: Engine | undefined;
+  private board: B | undefined;
   private clock: GuestClock;
   private result: MachineResult | undefined;
   private resetAsked = false;
@@ -266,6 +269,7 @@ export class Machine<B extends MachineBoard = MachineBoard> {
       onReset: () => this.reset(),
       onUnhandled: this.exits.unhandled,
     });
+    this.board = board;
     this.exits.connect(board);
     board.attachVcpus(engine.vcpus);
     await options.boot(engine, board);
@@ -347,6 +351,7 @@ export class Machine<B extends MachineBoard = MachineBoard> {
     }
     const before = vcpu.instructions;
     this.current = vcpu;
+    this.board!.currentCpu = vcpu.index;
     this.slices++;
     try {
       const exit = vcpu.run(budget);

@@ -114,6 +114,7 @@ function no(): never {
 /** A board where nothing answers but port 0x60. */
 export class FakeBoard implements MachineBoard {
   readonly parts: BoardParts;
+  currentCpu = 0;
   readonly written: [number, number][] = [];
   onPortOut: (port: number, value: number) => void = () => {};
 

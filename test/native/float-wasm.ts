@@ -12,8 +12,8 @@ export interface FloatModule {
   readonly bytes: Uint8Array;
 }
 
-const FLAGS =
-  '-O3 --runtime stub --importMemory --noAssert --memoryBase 8192 --initialMemory 64 --enable simd,sign-extension,mutable-globals,nontrapping-f2i,bulk-memory';
+/** As scripts/build.mjs compiles the core. */
+const FLAGS = '-O3 --runtime stub --importMemory --noAssert --memoryBase 8192 --enable simd --use abort=';
 
 /** Compiles an entry file (relative to the repository) as the build does. */
 export async function compileCore(entry: string): Promise<Uint8Array<ArrayBuffer>> {
@@ -31,12 +31,7 @@ export async function loadFloat(): Promise<FloatModule> {
   const memory = new WebAssembly.Memory({ initial: 64 });
   const module = await WebAssembly.compile(await compileCore('src/engine/soft/core/float/index.ts'));
   const instance = await WebAssembly.instantiate(module, {
-    env: {
-      memory,
-      abort() {
-        throw new Error('abort');
-      },
-    },
+    env: { memory },
   });
   return {
     fn: instance.exports as unknown as FloatExports,

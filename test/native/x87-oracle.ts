@@ -32,14 +32,31 @@ function loopOf(instruction: readonly number[]): NativeCode {
   if (known) return known;
   const head = [0x53, 0x48, 0x89, 0xfb]; // push rbx; mov rbx, rdi
   const body = [
-    0xdd, 0x23, // frstor [rbx]
-    0xff, 0xb3, ...le32(X87_FLAGS_BEFORE), 0x9d, // push [rbx+264]; popfq
+    0xdd,
+    0x23, // frstor [rbx]
+    0xff,
+    0xb3,
+    ...le32(X87_FLAGS_BEFORE),
+    0x9d, // push [rbx+264]; popfq
     ...instruction,
-    0x48, 0x89, 0x83, ...le32(X87_RAX), // mov [rbx+272], rax
-    0x9c, 0x8f, 0x83, ...le32(X87_FLAGS), // pushfq; pop [rbx+256]
-    0xdd, 0xb3, ...le32(X87_AFTER), // fnsave [rbx+128]
-    0x48, 0x81, 0xc3, ...le32(X87_RECORD), // add rbx, 512
-    0x48, 0xff, 0xce, // dec rsi
+    0x48,
+    0x89,
+    0x83,
+    ...le32(X87_RAX), // mov [rbx+272], rax
+    0x9c,
+    0x8f,
+    0x83,
+    ...le32(X87_FLAGS), // pushfq; pop [rbx+256]
+    0xdd,
+    0xb3,
+    ...le32(X87_AFTER), // fnsave [rbx+128]
+    0x48,
+    0x81,
+    0xc3,
+    ...le32(X87_RECORD), // add rbx, 512
+    0x48,
+    0xff,
+    0xce, // dec rsi
   ];
   const tail = [0x0f, 0x85, ...le32(-(body.length + 6)), 0xfc, 0x5b, 0xc3]; // jnz body; cld; pop rbx; ret
   const code = nativeCode(new Uint8Array([...head, ...body, ...tail]));

@@ -7,6 +7,7 @@
  */
 import type { Clock, IrqLine, MmioDevice, Persist } from '../device.js';
 import { requireVersion } from '../persist.js';
+import { reachesX2apic, reachesXapic } from './destination.js';
 import type { ApicEndpoint, ApicFabric, ApicMessage, LapicCpuPort, TscSource } from './message.js';
 import {
   DELIVERY_EXTINT,
@@ -25,6 +26,7 @@ import * as R from './registers.js';
 import type { LapicTimerState } from './timer.js';
 import { LapicTimer } from './timer.js';
 import { VectorSet } from './vector-set.js';
+import { x2apicReadable, x2apicWritable } from './x2apic.js';
 
 export interface LapicOptions {
   /** Initial APIC ID: 0 to 254 can be reached in xAPIC mode, more only in x2APIC mode. */
@@ -227,27 +229,10 @@ export class LocalApic implements ApicEndpoint, MmioDevice, Persist<LapicState> 
     return this.enabled && (this.svr & R.SVR_ENABLE) !== 0;
   }
 
-  /**
-   * Destinations, 11.6.2. From an IOAPIC or MSI, which has 8 bits, physical FFh is broadcast in x2APIC mode too: there
-   * is no other way to write it.
-   */
   matches(dest: number, destMode: number, wide: boolean): boolean {
     if (!this.enabled) return false;
-    dest = dest >>> 0;
-    if (destMode === DEST_PHYSICAL) {
-      if (dest === (wide ? 0xffff_ffff : 0xff)) return true;
-      if (this.x2) return dest === this.id;
-      return dest === (this.id & 0xff) || dest === 0xff;
-    }
-    if (wide && dest === 0xffff_ffff) return true;
-    if (this.x2) {
-      return dest >>> 16 === this.id >>> 4 && ((dest >>> (this.id & 15)) & 1) !== 0;
-    }
-    const mine = this.ldr >>> 24;
-    if (dest > 0xff) return false;
-    if (this.dfr >>> 28 === 0xf) return (dest & mine) !== 0;
-    if (this.dfr >>> 28 !== 0) return false; // reserved models match nothing
-    return (dest >> 4 === mine >> 4 || dest >> 4 === 0xf) && (dest & mine & 0xf) !== 0;
+    if (this.x2) return reachesX2apic(dest >>> 0, destMode, wide, this.id);
+    return reachesXapic(dest >>> 0, destMode, wide, this.id & 0xff, this.ldr, this.dfr);
   }
 
   accept(message: ApicMessage): boolean {
@@ -318,19 +303,9 @@ export class LocalApic implements ApicEndpoint, MmioDevice, Persist<LapicState> 
     }
     if (!this.x2 || msr < R.MSR_X2APIC_FIRST || msr > R.MSR_X2APIC_LAST) return -1;
     const index = msr - R.MSR_X2APIC_FIRST;
-    switch (index) {
-      case R.APIC_APR:
-      case R.APIC_RRD:
-      case R.APIC_DFR:
-      case R.APIC_ICR_HIGH:
-      case R.APIC_EOI: // write-only, as is SELF IPI
-        return -1;
-      case R.APIC_ICR_LOW:
-        this.msrHigh = this.icrHigh;
-        return this.icrLow;
-      default:
-        return this.readRegister(index);
-    }
+    if (!x2apicReadable(index)) return -1;
+    if (index === R.APIC_ICR_LOW) this.msrHigh = this.icrHigh;
+    return this.readRegister(index);
   }
 
   /** @returns false where the write must raise #GP(0): no such register, read-only, or reserved bits (11.12.1.3). */
@@ -344,42 +319,21 @@ export class LocalApic implements ApicEndpoint, MmioDevice, Persist<LapicState> 
     if (msr === R.MSR_APIC_BASE) return this.writeBase(low, high);
     if (!this.x2 || msr < R.MSR_X2APIC_FIRST || msr > R.MSR_X2APIC_LAST) return false;
     const index = msr - R.MSR_X2APIC_FIRST;
-    if (index === R.APIC_ICR_LOW) {
-      // Reserved: 13, 17:16 and 31:20. Bit 12, delivery status, is gone in x2APIC mode; old guests write it back.
-      if ((low & 0xfff3_2000) !== 0) return false;
-      this.icrLow = low & ~0x1000;
-      this.icrHigh = high;
-      this.sendIpi();
-      return true;
-    }
-    if (high !== 0) return false;
+    if (!x2apicWritable(index, low, high)) return false;
     switch (index) {
       case R.APIC_EOI:
-        if (low !== 0) return false;
         this.eoi();
         return true;
-      case R.APIC_ESR:
-        return low === 0 && this.writeRegister(index, 0);
-      case R.APIC_TPR:
-        return low <= 0xff && this.writeRegister(index, low);
-      case R.APIC_SVR:
-        return (low & ~0x11ff) === 0 && this.writeRegister(index, low);
+      case R.APIC_ICR_LOW:
+        this.icrLow = low & ~0x1000;
+        this.icrHigh = high;
+        this.sendIpi();
+        return true;
       case R.APIC_SELF_IPI:
-        if (low > 0xff) return false;
         this.selfIpi(low);
         return true;
-      case R.APIC_DIVIDE:
-        return (low & ~0b1011) === 0 && this.writeRegister(index, low);
-      case R.APIC_LDR:
-      case R.APIC_DFR:
-      case R.APIC_ICR_HIGH:
-        return false;
-      default: {
-        const lvt = index - R.APIC_LVT_TIMER;
-        // Delivery status (12) and remote IRR (14) are read-only, not reserved.
-        if (lvt >= 0 && lvt < 6 && (low & ~(R.LVT_WRITABLE[lvt] | 0x5000)) !== 0) return false;
+      default:
         return this.writeRegister(index, low);
-      }
     }
   }
 

@@ -248,6 +248,16 @@ describe('IRQ 0', () => {
     expect(irq0.edges - before).toBe(10);
   });
 
+  test('a count written before the first one has loaded takes its place', () => {
+    program(0, 2, 1000);
+    pit.portOut(0, 1, 100);
+    pit.portOut(0, 1, 0);
+    const before = irq0.edges;
+    toTick(101);
+    expect(irq0.edges - before).toBe(1);
+    expect(latched(0)).toBe(100);
+  });
+
   test('mode 0 interrupts once', () => {
     program(0, 0, 1000);
     clock.advance(1e9);
@@ -285,7 +295,9 @@ describe('IRQ 0', () => {
             pit.portOut(channel, 1, count & 0xff);
             pit.portOut(channel, 1, count >> 8);
           }
-          high &&= pit.out2;
+          // In mode 4's low tick a new count makes OUT rise at once.
+          if (pit.out2 && !high) rises.push(clock.now());
+          high = pit.out2;
           for (let i = 0; i < ticks; i++) {
             clock.advanceTo(crystal.timeOf(++tick));
             if (pit.out2 && !high) rises.push(clock.now());

@@ -172,6 +172,10 @@ describe('PM timer', () => {
     pm = make();
     pm.restore(state);
     expect(at('PM_TMR').portIn(0, 4)).toBe(value);
+    at('PM1a_EVT').portOut(2, 2, TMR);
+    clock.advanceTo(clock.nextAlarm!);
+    expect(at('PM_TMR').portIn(0, 4)).toBe(2 ** 31);
+    expect(sci.level).toBe(true);
   });
 });
 

@@ -221,7 +221,7 @@ export class PmDevice implements Persist<PmState> {
         this.#control = ((this.#control & ~mask) | (value & mask)) & kept;
         this.#follow();
         // Sleep types other than S5's name states that this machine hasn't; the write has no effect.
-        const entersSleep = (value & mask & SLP_EN) !== 0;
+        const entersSleep = (value & SLP_EN) !== 0;
         if (entersSleep && (this.#control & SLP_TYP) >> SLP_TYP_SHIFT === this.#s5Type) this.#options.onPowerOff();
       },
     };

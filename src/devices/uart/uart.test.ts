@@ -230,6 +230,14 @@ describe('receiving', () => {
     expect(roomCalls).toBeGreaterThan(0);
   });
 
+  test('the back end hears of room also where the guest throws its input away unread', () => {
+    open(0);
+    uart.receive(new Uint8Array(5000));
+    for (let i = 0; i < 5000 / 16; i++) outb(FCR, 0xc3);
+    expect(roomCalls).toBe(1);
+    expect(uart.inputRoom).toBe(4096);
+  });
+
   test('clearing the receiver FIFO loses what is in it, not what waits outside', () => {
     open(0);
     uart.receive(new Uint8Array(20).map((_, i) => i));
@@ -245,6 +253,23 @@ describe('receiving', () => {
     expect(inb(IIR)).toBe(0xc4);
     outb(MCR, OUT2);
     expect(irq.level).toBe(true);
+  });
+});
+
+describe('flow control', () => {
+  test('once the guest has raised RTS, lowering it holds input back and raising it again lets it through', () => {
+    open(0x01);
+    uart.receive(text('a'));
+    outb(MCR, OUT2);
+    uart.receive(text('bcd'));
+    expect([inb(RBR), inb(LSR) & 1]).toEqual([0x61, 0]);
+    outb(MCR, OUT2 | 2);
+    expect([inb(RBR), inb(RBR), inb(RBR)]).toEqual([0x62, 0x63, 0x64]);
+  });
+
+  test('a guest that never raises RTS gets its input all the same', () => {
+    uart.receive(text('a'));
+    expect(inb(RBR)).toBe(0x61);
   });
 });
 
@@ -288,7 +313,7 @@ describe('loopback', () => {
     outb(MCR, 0x10);
     uart.receive(text('z'));
     expect(inb(LSR) & 1).toBe(0);
-    outb(MCR, 0);
+    outb(MCR, 2);
     expect(inb(RBR)).toBe(0x7a);
   });
 });

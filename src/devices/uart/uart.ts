@@ -78,6 +78,7 @@ export interface UartState {
   msrDelta: number;
   thrInterrupt: boolean;
   timedOut: boolean;
+  usesRts: boolean;
 }
 
 export class Uart16550 extends BytePorts implements Persist<UartState> {
@@ -106,6 +107,8 @@ export class Uart16550 extends BytePorts implements Persist<UartState> {
   #timedOut = false;
   #line = false;
   #askedForRoom = false;
+  /** The guest has raised RTS once: from then on a low RTS holds input back. A guest that never touches it is not deaf. */
+  #usesRts = false;
 
   constructor(options: { clock: Clock; irq: IrqLine; backend: UartBackend }) {
     super(8);
@@ -208,6 +211,7 @@ export class Uart16550 extends BytePorts implements Persist<UartState> {
       msrDelta: this.#msrDelta,
       thrInterrupt: this.#thrInterrupt,
       timedOut: this.#timedOut,
+      usesRts: this.#usesRts,
     };
   }
 
@@ -229,6 +233,7 @@ export class Uart16550 extends BytePorts implements Persist<UartState> {
     this.#msrDelta = state.msrDelta;
     this.#thrInterrupt = state.thrInterrupt;
     this.#timedOut = state.timedOut;
+    this.#usesRts = state.usesRts;
     this.#armTimeout();
     this.#updateIrq();
   }
@@ -277,14 +282,18 @@ export class Uart16550 extends BytePorts implements Persist<UartState> {
 
   /** Moves waiting input into the FIFO. Returns whether any came. */
   #refill(): boolean {
-    // In loopback the receiver is off the line.
-    if (this.#loopback) return false;
+    // In loopback the receiver is off the line; without RTS the other side does not send.
+    if (this.#loopback || (this.#usesRts && (this.#mcr & MCR_RTS) === 0)) return false;
     let moved = false;
     while (this.#backlogCount > 0 && this.#rxCount < this.#rxCapacity) {
       this.#pushRx(this.#backlog[this.#backlogHead]!);
       this.#backlogHead = (this.#backlogHead + 1) % BACKLOG_SIZE;
       this.#backlogCount--;
       moved = true;
+    }
+    if (this.#askedForRoom && this.#backlogCount <= BACKLOG_SIZE / 2) {
+      this.#askedForRoom = false;
+      this.#backend.roomForInput?.();
     }
     return moved;
   }
@@ -313,10 +322,6 @@ export class Uart16550 extends BytePorts implements Persist<UartState> {
     this.#rxCount--;
     this.#refill();
     this.#rxChanged();
-    if (this.#askedForRoom && this.#backlogCount <= BACKLOG_SIZE / 2) {
-      this.#askedForRoom = false;
-      this.#backend.roomForInput?.();
-    }
     return value;
   }
 
@@ -344,6 +349,7 @@ export class Uart16550 extends BytePorts implements Persist<UartState> {
   #writeMcr(value: number): void {
     const before = this.#modemLines;
     this.#mcr = value & 0x1f;
+    if ((value & (MCR_RTS | MCR_LOOP)) === MCR_RTS) this.#usesRts = true;
     const after = this.#modemLines;
     // DCTS, DDSR and DDCD tell of any change, TERI of RI's going low.
     const changed = before ^ after;

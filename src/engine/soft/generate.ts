@@ -20,8 +20,9 @@ function isHot(h: HandlerSpec): boolean {
   return !h.operands.some((o) => 'size' in o && o.size === 2 && o.kind !== 'imm' && h.instruction.name !== 'movzx');
 }
 
-export function generate(): Generated {
+/** @param profileAt see generateInterpreter */
+export function generate(profileAt?: number): Generated {
   const expansion = expand(INSTRUCTIONS);
-  const interpreter = generateInterpreter(expansion.handlers, isHot, FIXED_HANDLERS);
+  const interpreter = generateInterpreter(expansion.handlers, isHot, FIXED_HANDLERS, profileAt);
   return { interpreter: interpreter.wasm, tables: expansion.buildTables(interpreter.numberOf), names: interpreter.names };
 }

@@ -50,11 +50,13 @@ class Imports implements CoreImports {
 /**
  * @param handlers all handlers of the instruction set
  * @param isHot which of them become cases of `run`
+ * @param profileAt address of an i32 per handler number: executions are counted there (a slower interpreter, for tools)
  */
 export function generateInterpreter(
   handlers: readonly HandlerSpec[],
   isHot: (h: HandlerSpec) => boolean,
   fixed: readonly FixedHandler[],
+  profileAt?: number,
 ): Interpreter {
   const hot = handlers.filter(isHot);
   const cold = handlers.filter((h) => !isHot(h));
@@ -66,7 +68,7 @@ export function generateInterpreter(
   const module = new ModuleBuilder();
   const imports = new Imports(module);
   const coldFunctions = cold.map((h) => coldHandler(h, imports));
-  const run = runFunction(hot, fixed, hotCount, imports, module.type(HANDLER));
+  const run = runFunction(hot, fixed, hotCount, imports, module.type(HANDLER), profileAt);
   const table = coldFunctions.map((f) => module.add(f));
   module.table(table);
   module.export('run', module.add(run));
@@ -117,6 +119,7 @@ function runFunction(
   hotCount: number,
   imports: Imports,
   handlerType: number,
+  profileAt: number | undefined,
 ): FunctionBuilder {
   const f = new FunctionBuilder({ params: [], result: 'i32' });
   const local = (type: ValType) => {
@@ -193,6 +196,7 @@ function runFunction(
     f.loop((enter) => {
       enterBlock(lookup);
       f.loop((next) => {
+        if (profileAt !== undefined) countHandler(f, rec.get, profileAt);
         f.block((onFault) => {
           f.block((onCode) => {
             f.block((onJump) => {
@@ -264,6 +268,13 @@ function runFunction(
     });
   });
   return f;
+}
+
+function countHandler(f: FunctionBuilder, rec: Expr, at: number): void {
+  f.scope(() => {
+    const slot = f.let(w.shl(w.load('i32_16u', rec, L.REC_HANDLER), w.i32c(2)));
+    f.do(w.store('i32', slot, w.add(w.load('i32', slot, at), w.i32c(1)), at));
+  });
 }
 
 /** Nested blocks around a br_table; `otherwise` is where numbers beyond the cases go. Every case leaves by itself. */

@@ -158,6 +158,8 @@ export const TRANSLATED = 0xa18;
 export const CORE_PRIVATE = 0xa00; // to 0xfff
 /** u32: floating point exceptions that the instruction in execution has raised (core/float/env.ts). */
 export const FLOAT_FLAGS = 0xf00;
+/** 16 bytes: what an x87 store has converted. */
+export const FLOAT_OUT = 0xf10;
 /** Operands and result of vector operations that core does, 16 bytes each. */
 export const VECTOR_A = 0xf40;
 export const VECTOR_B = 0xf50;
@@ -296,6 +298,11 @@ export const REC_B = 4; // u8
 export const REC_BASE = 5; // u8: byte offset of the base register (R_ZERO: none; R_PAGE: RIP-relative; R_EA)
 export const REC_INDEX = 6; // u8
 export const REC_SCALE = 7; // u8: 0 to 3 (shift). VEX forms with a third register keep it in imm bits 15:8
+/**
+ * Bit 6 of REC_SCALE: an extension record with a u64 follows in mid-block (MOV r64, imm64; H_EAMOFFS). Walks along the
+ * records skip it; shift counts of 64 bits are taken modulo 64, so it does no harm where the scale is used.
+ */
+export const REC_SCALE_EXT = 64;
 export const REC_DISP = 8; // i32
 export const REC_IMM = 12; // i32
 export const REC_SIZE = 16;

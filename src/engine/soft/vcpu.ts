@@ -49,7 +49,8 @@ export class SoftVcpu implements Vcpu {
     view.setInt32(L.COUNT_DEFERRED, 0, true);
     view.setInt32(L.EXIT_REASON, 0, true);
     view.setInt32(L.FAULT_VECTOR, -1, true);
-    if (view.getUint32(L.PENDING, true) & ~L.PEND_NMI_MASKED) this.#engine.core.requestEvents();
+    // Always: besides what is pending, a single step may have been under way when the last slice ended.
+    this.#engine.core.requestEvents();
     let reason: number;
     try {
       reason = this.#engine.runInterpreter();

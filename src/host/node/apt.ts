@@ -5,7 +5,7 @@
 
 import { spawn } from 'node:child_process';
 import { mkdir, readdir, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { GIVE_FILES, GuestError } from './guest-error.js';
 
@@ -146,7 +146,7 @@ export class Apt {
   private diskFull(stderr: string): GuestError {
     return new GuestError(
       'no-space',
-      `The disk that holds ${this.options.directory} is full (${firstComplaint(stderr)}); free 500 MB, or set XDG_CACHE_HOME to a directory on another disk.`,
+      `The disk that holds ${dirname(this.options.directory)} is full (${firstComplaint(stderr)}); free 500 MB, or set XDG_CACHE_HOME to a directory on another disk.`,
     );
   }
 

@@ -121,13 +121,16 @@ async function fetchAndBuild(cache: GuestCache, guest: string, options: FetchOpt
     const initrd = buildInitramfs(busybox.data, modules);
     const initVersion = initramfsVersion();
     const folder = [guest, ...packages.map((p) => p.version.replace(/[^\w.+~-]/g, '_'))].join('_');
+    // The small file first: if the disk is full, what is left without a manifest is little.
+    const initrdFile = await cache.add(`${folder}/${initrdName(initVersion)}`, initrd);
+    const kernelFile = await cache.add(`${folder}/vmlinux`, vmlinux);
     const manifest: GuestManifest = {
       format: FORMAT,
       arch,
       kernelVersion,
       packages: Object.fromEntries(packages.map((p) => [p.name, p.version])),
-      kernel: await cache.add(`${folder}/vmlinux`, vmlinux),
-      initrd: await cache.add(`${folder}/${initrdName(initVersion)}`, initrd),
+      kernel: kernelFile,
+      initrd: initrdFile,
       initVersion,
     };
     await cache.publish(guest, manifest);

@@ -4,6 +4,7 @@ import type { MachineConfig } from '../../config/config.js';
 import type { Engine, EngineConfig } from '../../engine/contract.js';
 import { SoftEngine, type SoftModules } from '../../engine/soft/engine.js';
 import { FileError } from './files.js';
+import { PACKAGE_ROOT } from './package.js';
 
 export interface ChosenEngine {
   readonly name: string;
@@ -39,7 +40,6 @@ export async function loadSoftModules(): Promise<SoftModules> {
   }
 }
 
-/** A file of dist/engine/soft, whether this code runs from dist or, in tests, from src. */
-async function built(name: string): Promise<Uint8Array<ArrayBuffer>> {
-  return readFile(new URL(`../../../dist/engine/soft/${name}`, import.meta.url));
+function built(name: string): Promise<Uint8Array<ArrayBuffer>> {
+  return readFile(new URL(`dist/engine/soft/${name}`, PACKAGE_ROOT));
 }

@@ -83,7 +83,8 @@ export function cacheFindings(folder: string): Finding[] {
   const { bavail, bsize } = statfsSync(folder);
   const free = bavail * bsize;
   const room = free > 256 * MIB;
-  const guests = readdirSync(folder).filter((name) => !name.startsWith('.'));
+  // A guest counts when its manifest is there.
+  const guests = readdirSync(folder).flatMap((name) => /^(.+)\.json$/.exec(name)?.[1] ?? []);
   return [
     {
       verdict: room ? 'ok' : 'no',

@@ -33,19 +33,25 @@ interface Module {
   readonly aliases: readonly string[];
 }
 
-/** Whether a file of the kernel package may be a module. */
+const IS_BUILTIN_LIST = /^(usr\/)?lib\/modules\/[^/]+\/modules\.builtin$/;
+
+/** Whether `chooseModules` can use a file of the kernel package: modules, and the list of those that are built in. */
 export function isModulePath(path: string): boolean {
-  return /^(usr\/)?lib\/modules\/[^/]+\/kernel\/.*\.ko(\.xz|\.zst)?$/.test(path);
+  return /^(usr\/)?lib\/modules\/[^/]+\/kernel\/.*\.ko(\.xz|\.zst)?$/.test(path) || IS_BUILTIN_LIST.test(path);
 }
 
 /** Entries below `lib/modules/RELEASE` for the wanted modules among `files`. */
 export function chooseModules(files: readonly TarFile[], release: string): CpioEntry[] {
+  const builtin = files.find((file) => IS_BUILTIN_LIST.test(file.path));
   const paths = new Map(files.map((file) => [moduleName(file.path), file]));
   const chosen = new Map<string, Module>();
+  const visited = new Set<string>();
   const add = (name: string): boolean => {
     if (chosen.has(name)) return true;
     const file = paths.get(name);
-    if (!file) return false;
+    // One that is being looked at already depends on itself, which no loader can satisfy.
+    if (!file || visited.has(name)) return false;
+    visited.add(name);
     const module = readModule(name, file, release);
     for (const needed of module.depends) if (!add(needed)) return false;
     chosen.set(name, module);
@@ -80,6 +86,7 @@ export function chooseModules(files: readonly TarFile[], release: string): CpioE
     text('modules.dep', dependencies),
     text('modules.alias', aliases),
     text('modules.symbols', []),
+    text('modules.builtin', [builtin ? new TextDecoder().decode(builtin.data) : '']),
     text('modules.softdep', []),
   ];
 }

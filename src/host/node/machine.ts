@@ -1,8 +1,7 @@
 /** Puts a machine together on Node: engine, board and Linux boot, from a configuration and files. */
-import type { UartBackend } from '../../devices/uart/uart.js';
-import { parseKernel, planLinux } from '../../boot/linux.js';
-import { applyBoot, type BootPlan, ramRanges } from '../../boot/plan.js';
 import { Board } from '../../board/board.js';
+import { parseKernel, planLinux } from '../../boot/linux.js';
+import { applyBoot, ramRanges } from '../../boot/plan.js';
 import type { MachineConfig } from '../../config/config.js';
 import { Machine, type MachineOptions } from '../../machine/machine.js';
 import { nodeDecompressors } from './decompressors.js';
@@ -10,3 +9,73 @@ import { type ChosenEngine, chooseEngine } from './engine.js';
 import { readInput } from './files.js';
 import { NodeHost } from './host.js';
 import type { SerialPort } from './serial.js';
+
+/** A file of the host by its path, or bytes that are there already. */
+export type Input = string | Uint8Array;
+
+export interface LinuxMachineOptions extends Pick<MachineOptions, 'flush' | 'onWarning' | 'onState' | 'onReset'> {
+  readonly config: MachineConfig;
+  readonly kernel: Input;
+  /** Placed one behind the other, as one initial RAM disk. */
+  readonly initrd?: readonly Input[];
+  /** The kernel's command line. */
+  readonly append?: string;
+  /** COM1 to COM4. */
+  readonly serial?: readonly SerialPort[];
+  readonly host?: NodeHost;
+  readonly engine?: ChosenEngine;
+  /** What is entered, where, and who unpacks it. */
+  readonly onBoot?: (description: string) => void;
+}
+
+/**
+ * A machine that boots a Linux kernel (or one with a PVH entry). Files are read here and again after each reset, rather
+ * than kept: between boots they would only take memory.
+ * @throws FileError, BootError where a file can't be read or is no kernel; what does not fit rejects `start`.
+ */
+export function createLinuxMachine(options: LinuxMachineOptions): Machine<Board> {
+  const { config, serial = [] } = options;
+  const engine = options.engine ?? chooseEngine(config.engine);
+  const load = () => ({
+    kernel: parseKernel(bytesOf(options.kernel, 'kernel'), nodeDecompressors),
+    initrd: (options.initrd ?? []).map((input) => bytesOf(input, 'initrd')),
+  });
+  let loaded: ReturnType<typeof load> | undefined = load();
+  return new Machine<Board>({
+    ...pickCallbacks(options),
+    config,
+    host: options.host ?? new NodeHost(),
+    createEngine: engine.create,
+    createBoard: (parts) => {
+      const board = new Board({ ...parts, serial });
+      for (const [i, port] of serial.entries()) port.connect(board.uarts[i]);
+      return board;
+    },
+    boot: ({ memory, vcpus }, board) => {
+      const plan = planLinux({
+        ...(loaded ?? load()),
+        commandLine: options.append ?? '',
+        ram: ramRanges(memory),
+        memoryMap: board.memoryMap,
+        acpiRsdp: board.acpiRsdp,
+        arch: config.arch,
+      });
+      loaded = undefined;
+      applyBoot(memory, vcpus[0], plan);
+      options.onBoot?.(plan.description);
+    },
+  });
+}
+
+function pickCallbacks({ flush, onWarning, onState, onReset }: LinuxMachineOptions) {
+  return {
+    ...(flush && { flush }),
+    ...(onWarning && { onWarning }),
+    ...(onState && { onState }),
+    ...(onReset && { onReset }),
+  };
+}
+
+function bytesOf(input: Input, what: string): Uint8Array {
+  return typeof input === 'string' ? readInput(input, what) : input;
+}

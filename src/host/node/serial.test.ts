@@ -44,6 +44,28 @@ describe('a serial port', () => {
     );
   });
 
+  test('hands on what has come before there was a UART', () => {
+    const port = new SerialPort(new TailSink(1));
+    port.send(Uint8Array.of(1, 2));
+    const device = uart();
+    device.room = 10;
+    port.connect(device);
+    expect(device.got).toEqual([1, 2]);
+  });
+
+  test('keeps input back while it is held', () => {
+    const port = new SerialPort(new TailSink(1));
+    const device = uart();
+    device.room = 10;
+    port.connect(device);
+    port.hold();
+    port.send(Uint8Array.of(1, 2));
+    port.roomForInput();
+    expect(device.got).toEqual([]);
+    port.release();
+    expect(device.got).toEqual([1, 2]);
+  });
+
   test('says that there is input, so that a sleeping machine wakes', () => {
     const port = new SerialPort(new TailSink(1));
     let woken = 0;
@@ -78,6 +100,14 @@ describe('a serial port', () => {
     port.roomForInput();
     expect(source.isPaused()).toBe(false);
   });
+});
+
+test('a tail tells of the end of each line, after keeping it', () => {
+  const tail = new TailSink(10);
+  const lines: string[] = [];
+  tail.onLine = () => lines.push(tail.text());
+  for (const char of 'a\nb\nc') tail.write(char.charCodeAt(0));
+  expect(lines).toEqual(['a\n', 'a\nb\n']);
 });
 
 test('a tail keeps the last bytes', () => {

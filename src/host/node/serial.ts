@@ -14,6 +14,7 @@ export interface SerialInput {
 
 /** Bytes that wait for the guest before the source is told to wait. */
 const FULL = 256 * 1024;
+const NEWLINE = 0x0a;
 
 export class SerialPort implements UartBackend {
   /** Wakes the machine: there is input. */
@@ -24,18 +25,30 @@ export class SerialPort implements UartBackend {
   private queued = 0;
   private source: Readable | undefined;
   private delivering = false;
+  private held = false;
 
   constructor(sink: ByteSink) {
     this.sink = sink;
   }
 
-  /** The UART that takes the input from now on; a reset makes a new one. Input for the old one is gone, as on a wire. */
+  /** The UART that takes the input from now on, with what has come already; a reset makes a new one. */
   connect(uart: SerialInput): void {
     this.uart = uart;
+    this.deliver();
   }
 
   transmit(byte: number): void {
     this.sink.write(byte);
+  }
+
+  /** Keeps input until `release`: nobody in the guest listens yet, and what comes early would be lost. */
+  hold(): void {
+    this.held = true;
+  }
+
+  release(): void {
+    this.held = false;
+    this.deliver();
   }
 
   /** Input for the guest. Any amount is kept; `feedFrom` is the way that knows when to stop. */
@@ -76,7 +89,7 @@ export class SerialPort implements UartBackend {
 
   private deliver(): void {
     // A stream that is resumed may send at once, from within.
-    if (this.delivering) return;
+    if (this.delivering || this.held) return;
     this.delivering = true;
     this.offer();
     this.delivering = false;
@@ -99,6 +112,8 @@ export class SerialPort implements UartBackend {
 
 /** Keeps the last bytes only: a console that nobody watches, until something goes wrong. */
 export class TailSink implements ByteSink {
+  /** Called at the end of each line. */
+  onLine: (() => void) | undefined;
   private readonly ring: Uint8Array;
   private written = 0;
 
@@ -108,6 +123,7 @@ export class TailSink implements ByteSink {
 
   write(byte: number): void {
     this.ring[this.written++ % this.ring.length] = byte;
+    if (byte === NEWLINE) this.onLine?.();
   }
 
   flush(): undefined {}

@@ -4,10 +4,11 @@
  *   console   ttyS0 is on our standard input and output, through the raw terminal where there is one
  *   report    ttyS0 is on standard output; there is no input
  *   command   a command runs in the guest: ttyS1 is its standard input and output, ttyS3 its standard error, ttyS2
- *             brings its exit status (src/boot/guest-init.ts); the console is kept for when something goes wrong
+ *             says when it takes input, and brings its exit status (src/boot/guest-init.ts); the console is kept for when
+ *             something goes wrong
  */
 import type { ReadStream, WriteStream } from 'node:tty';
-import { encodeStdin, STDIN_END } from '../../boot/guest-init.js';
+import { encodeStdin, isReady, STDIN_END } from '../../boot/guest-init.js';
 import type { EscapeAction } from './escape.js';
 import { type ByteSink, StreamSink } from './output.js';
 import { SerialPort, TailSink } from './serial.js';
@@ -61,7 +62,18 @@ export class Session {
     ];
     this.ports = sinks.map((sink) => new SerialPort(sink));
     for (const port of this.ports) port.onInput = options.onInput;
+    if (command) this.holdUntilReady();
     if (hasTerminal(kind, stdin, stdout)) this.terminal = new Terminal(stdin, stdout);
+  }
+
+  private holdUntilReady(): void {
+    const waiting = this.ports.slice(1, 3);
+    for (const port of waiting) port.hold();
+    this.control.onLine = () => {
+      if (!isReady(this.controlText)) return;
+      this.control.onLine = undefined;
+      for (const port of waiting) port.release();
+    };
   }
 
   /** From now on input reaches the guest. */

@@ -15,7 +15,6 @@ import {
   BLOCK_HASH_ENTRIES,
   CS,
   CUR_BLOCK,
-  H_EAMOFFS,
   H_STALE,
   JUMP,
   MODE,
@@ -37,6 +36,7 @@ import {
 } from '../layout';
 import { BLOCK_RECORDS, decodeBlock, nextRecord, recordsLeft, resetRecords } from './decode';
 import { deliverHere } from './interrupts';
+import { x87_resolve } from './float/pointers';
 import { jcFlush, jcInsert, jcRemove, jcRemoveBlock } from './jumpcache';
 import { execGlobal, execHost } from './mmu';
 import { PAGE2_NODES, PAGE2_NODES_END } from './private';
@@ -285,19 +285,15 @@ function drop(block: u32): void {
   if (block == load<u32>(CUR_BLOCK)) {
     // All but the last, which is the extension record of the instruction that ends the block (it may be under way).
     let rec = first;
-    for (; rec < end - REC_SIZE; rec = <u32>nextRecord(rec)) markStale(rec);
-    if (rec < end && load<u8>(rec, REC_LEN)) markStale(rec); // a block that ends in H_UD has no extension record
-  } else if (first < end) markStale(load<u16>(first, REC_HANDLER) == H_EAMOFFS ? <u32>nextRecord(first) : first);
-}
-
-/** H_EAMOFFS stays, for `nextRecord` must see it; it does no harm, and the record that it prepares is marked. */
-function markStale(rec: u32): void {
-  if (load<u16>(rec, REC_HANDLER) != H_EAMOFFS) store<u16>(rec, H_STALE, REC_HANDLER);
+    for (; rec < end - REC_SIZE; rec = <u32>nextRecord(rec)) store<u16>(rec, H_STALE, REC_HANDLER);
+    if (rec < end && load<u8>(rec, REC_LEN)) store<u16>(rec, H_STALE, REC_HANDLER); // H_UD at the end: no extension
+  } else store<u16>(first, H_STALE, REC_HANDLER);
 }
 
 /** Drops everything. Only while no block runs. */
 export function flushCode(): void {
-  for (let b: usize = BLOCK_HASH; b < BLOCK_HASH + BLOCK_HASH_ENTRIES * 4; b += 4) {
+  x87_resolve(); // the note names a record
+  for (let b: usize = BLOCK_HASH; b < <usize>(BLOCK_HASH + BLOCK_HASH_ENTRIES * 4); b += 4) {
     let block = load<u32>(b);
     while (block) {
       forgetPage(load<u32>(block, BLK_GPA) >> 12);

@@ -73,6 +73,11 @@ function trap(bits: i32): void {
   attention();
 }
 
+/** The T bit of a task's TSS (DR6.BT). */
+export function noteTaskTrap(): void {
+  trap(0x8000);
+}
+
 /** A data access that went the slow way: traps after the instruction where a breakpoint covers it. */
 export function noteDataAccess(lin: i64, size: i32, write: bool): void {
   const armed = load<i32>(BP_DATA);

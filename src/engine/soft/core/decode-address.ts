@@ -9,18 +9,14 @@ import {
   H_EA64,
   H_EAMOFFS,
   H_EASEG,
-  REC_SIZE,
   R_EA,
   R_PAGE,
   R_ZERO,
+  REC_SCALE_EXT,
+  REC_SIZE,
   SS,
-} from "../layout";
+} from '../layout';
 
-/**
- * Bit of REC_SCALE: an extension record with a u64 follows in mid-block (H_EAMOFFS, MOV r64, imm64). Shift counts of 64
- * bits are taken modulo 64, so it does no harm where the scale is used.
- */
-export const SCALE_EXTENDED: i32 = 64;
 /** Segment field of a micro-op that adds no segment base and checks nothing. */
 export const NO_SEGMENT: i32 = 255;
 
@@ -40,9 +36,7 @@ let eaFar: bool = false;
 let eaRaised: i32 = 0;
 
 /** What 16-bit addressing adds up, by ModRM.rm: base << 8 | index, R_ZERO for none (SDM vol. 2, table 2-1). */
-const PAIRS16: usize = memory.data<u16>([
-  0x1830, 0x1838, 0x2830, 0x2838, 0x3080, 0x3880, 0x2880, 0x1880,
-]);
+const PAIRS16: usize = memory.data<u16>([0x1830, 0x1838, 0x2830, 0x2838, 0x3080, 0x3880, 0x2880, 0x1880]);
 
 /**
  * Reads SIB and displacement after `modrm` (mod is not 3). `p` is the address of the byte after ModRM.
@@ -156,7 +150,7 @@ function microOp(out: i32, handler: i32, segment: i32, size: i32, write: i32): i
 
 /** The micro-op that takes a constant, from its extension record. */
 function absolute(out: i32, offset: i64, segment: i32, size: i32, write: i32): i32 {
-  eaScale = SCALE_EXTENDED;
+  eaScale = REC_SCALE_EXT;
   out = microOp(out, H_EAMOFFS, segment, size, write);
   store<i64>(out, offset);
   store<i64>(out, 0, 8);

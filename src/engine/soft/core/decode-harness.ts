@@ -143,6 +143,12 @@ export class DecodeHarness {
 
   /** As `decode`, without clearing the pages first. */
   decodeRaw(bytes: Uint8Array, mode: number, offset = 0x100, page = 0n): DecodedBlock | undefined {
+    const header = this.#run(bytes, mode, offset, page);
+    return header ? this.#readBlock(header, mode) : undefined;
+  }
+
+  /** Address of the block's header, or 0. */
+  #run(bytes: Uint8Array, mode: number, offset: number, page: bigint): number {
     const first = Math.min(bytes.length, 4096 - offset);
     this.#bytes.set(bytes.subarray(0, first), CODE_PAGE + offset);
     this.#bytes.set(bytes.subarray(first), SECOND_PAGE);
@@ -151,8 +157,29 @@ export class DecodeHarness {
     this.exports.resetRecords();
     // Stale bytes must not show through.
     this.#bytes.fill(0xa5, L.RECORDS, L.RECORDS + 0x2000);
-    const header = this.exports.decodeBlock(page + BigInt(offset), CODE_PAGE + offset);
-    return header ? this.#readBlock(header, mode) : undefined;
+    return this.exports.decodeBlock(page + BigInt(offset), CODE_PAGE + offset);
+  }
+
+  /** The plain records of a block up to its end, extension records folded in. */
+  decodeParts(bytes: Uint8Array, mode: number, offset: number) {
+    const header = this.#run(bytes, mode, offset, 0n);
+    const v = this.#view;
+    const parts = [];
+    for (
+      let rec = header + L.BLK_HEADER;
+      rec < v.getInt32(header + L.BLK_END, true);
+      rec = this.exports.nextRecord(rec)
+    )
+      parts.push({
+        handler: v.getUint16(rec, true),
+        a: v.getUint8(rec + L.REC_A),
+        base: v.getUint8(rec + L.REC_BASE),
+        index: v.getUint8(rec + L.REC_INDEX),
+        scale: v.getUint8(rec + L.REC_SCALE) & 3,
+        disp: v.getInt32(rec + L.REC_DISP, true),
+        extension: v.getBigUint64(rec + L.REC_SIZE, true),
+      });
+    return parts;
   }
 
   #readBlock(header: number, mode: number): DecodedBlock {
@@ -200,7 +227,7 @@ export class DecodeHarness {
       scale: v.getUint8(rec + L.REC_SCALE),
       imm: v.getInt32(rec + L.REC_IMM, true),
       disp: v.getInt32(rec + L.REC_DISP, true),
-      imm64: v.getBigUint64(rec + L.REC_SIZE, true),
+      imm64: v.getUint8(rec + L.REC_SCALE) & L.REC_SCALE_EXT ? v.getBigUint64(rec + L.REC_SIZE, true) : 0n,
       address: this.#address(rec, micro, mode),
     };
   }

@@ -10,9 +10,10 @@ import {
   MODE_PE,
   MODE_SEGMENTED,
   MODE_SS32,
+  REC_SCALE_EXT,
   REC_SIZE,
   TABLES,
-} from "../layout";
+} from '../layout';
 import {
   C_CR,
   C_DR,
@@ -27,19 +28,10 @@ import {
   IMM_ENTER,
   IMM_FAR16,
   IMM_FAR32,
-  IMM_S16,
   IMM_S8,
-  IMM_U16,
+  IMM_S16,
   IMM_U8,
-  LF_ADDRESS,
-  LF_ENDS,
-  LF_IMM64,
-  LF_LOCK,
-  LF_MEM,
-  LF_MOFFS,
-  LF_REP,
-  LF_VVVV,
-  LF_WRITE,
+  IMM_U16,
   L_A,
   L_B,
   L_C,
@@ -49,6 +41,15 @@ import {
   L_POP,
   L_SCALE,
   L_SIZE,
+  LF_ADDRESS,
+  LF_ENDS,
+  LF_IMM64,
+  LF_LOCK,
+  LF_MEM,
+  LF_MOFFS,
+  LF_REP,
+  LF_VVVV,
+  LF_WRITE,
   MAP_VEX,
   P_IMM,
   P_OPCODE,
@@ -69,7 +70,7 @@ import {
   T_ADDRESS,
   T_LEAF,
   T_MODRM,
-} from "../tables";
+} from '../tables';
 import {
   eaBase,
   eaDisp,
@@ -79,8 +80,7 @@ import {
   raiseStackBase,
   readModrm,
   readOffset,
-  SCALE_EXTENDED,
-} from "./decode-address";
+} from './decode-address';
 
 /** Instructions of more bytes raise #GP (SDM vol. 2, 2.3.11). */
 export const LONGEST: i32 = 15;
@@ -400,7 +400,7 @@ export function decodeInstruction(start: i32, offset: i32): i32 {
       a = forced >= (long ? FS : 0) ? forced : DS;
       b = rep;
       scale = <i32>load<u8>(leaf, L_SCALE);
-    } else if (flags & LF_IMM64) scale = SCALE_EXTENDED;
+    } else if (flags & LF_IMM64) scale = REC_SCALE_EXT;
   }
   store<i32>(out, handler | (length << 16) | (a << 24));
   store<i32>(out, b | (base << 8) | (index << 16) | (scale << 24), 4);

@@ -9,20 +9,20 @@ import {
   BLK_HASH_NEXT,
   BLK_HEADER,
   BLK_MODE,
-  BLK_PAGE2,
   BLK_PAGE_NEXT,
+  BLK_PAGE2,
   BLK_START,
   H_FALL,
   H_GP0,
   MODE_64,
   MODE_TF,
   RAM_BASE,
+  REC_SCALE,
+  REC_SCALE_EXT,
+  REC_SIZE,
   RECORDS,
   RECORDS_END,
-  REC_SCALE,
-  REC_SIZE,
-} from "../layout";
-import { SCALE_EXTENDED } from "./decode-address";
+} from '../layout';
 import {
   decodeInstruction,
   emitEnd,
@@ -33,8 +33,8 @@ import {
   out,
   prepareMode,
   setOut,
-} from "./decode-instruction";
-import { fetchPage } from "./mmu";
+} from './decode-instruction';
+import { fetchPage } from './mmu';
 
 /** Most instructions in a block. */
 const BLOCK_INSTRUCTIONS: i32 = 64;
@@ -59,7 +59,7 @@ export function resetRecords(): void {
  * Holds for records that have been made stale too.
  */
 export function nextRecord(rec: i32): i32 {
-  return load<u8>(rec, REC_SCALE) & SCALE_EXTENDED ? rec + 2 * REC_SIZE : rec + REC_SIZE;
+  return load<u8>(rec, REC_SCALE) & REC_SCALE_EXT ? rec + 2 * REC_SIZE : rec + REC_SIZE;
 }
 
 // An instruction near its page's end is decoded from here: the page's last bytes, then the next page's, or zeros.

@@ -72,7 +72,7 @@ export function jcRemoveBlock(block: usize): void {
   const bf = <i32>load<u16>(block, BLK_FLAGS);
   if ((bf & BF_CACHED) == 0) return;
   if (bf & BF_SEVERAL) {
-    for (let e: usize = JC_BASE; e < JC_BASE + (JC_ENTRIES << 4); e += 16) {
+    for (let e: usize = JC_BASE; e < <usize>(JC_BASE + (JC_ENTRIES << 4)); e += 16) {
       if (load<u32>(e, 8) == <u32>block) store<i64>(e, TLB_INVALID);
     }
   } else {

@@ -184,6 +184,26 @@ export function commit(pointer: u32): void {
   if (pointer == SCRATCH) memCommit();
 }
 
+// ---- spans: whole stretches of one page, for string instructions -------------------------------------------------------
+/** Host address of [lin, lin + size), all in one page, for reading; 0: fault raised; 1: not plain RAM, go byte by byte. */
+export function spanRead(lin: i64, size: i32): u32 {
+  const set = load<u32>(TLB_CUR);
+  const e = tlbEntry(set, lin);
+  if (load<i64>(e, TLB_READ) == (lin & ~0xfff)) return <u32>lin + load<u32>(e, TLB_ADDEND);
+  return load<i32>(BP_DATA) ? MMIO : resolve(set, lin, READ);
+}
+
+/** The same for writing. Decoded code in the span is dropped. */
+export function spanWrite(lin: i64, size: i32): u32 {
+  const set = load<u32>(TLB_CUR);
+  const e = tlbEntry(set, lin);
+  if (load<i64>(e, TLB_WRITE) == (lin & ~0xfff)) return <u32>lin + load<u32>(e, TLB_ADDEND);
+  if (load<i32>(BP_DATA)) return MMIO;
+  const host = resolve(set, lin, WRITE);
+  if (host > MMIO && pageFlags(host) & PF_CODE) invalidateCode(host, size);
+  return host;
+}
+
 // ---- what the interpreter calls on a TLB miss (ENGINE.md) --------------------------------------------------------------
 export function memRead(lin: i64, size: i32): u32 {
   return slowRead(load<u32>(TLB_CUR), lin, size);

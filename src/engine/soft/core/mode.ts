@@ -27,6 +27,7 @@ import {
   TLB_SUPER_AC,
   TLB_USER,
 } from '../layout';
+import { updateFpuFaults } from './fpu';
 import { jcFlush } from './jumpcache';
 import { BP_DATA, BP_EXEC, BP_IO, DEBUG_STEP, LAST_CPL, LAST_CS_BASE, STEP, STEP_FORCED } from './private';
 import {
@@ -106,6 +107,7 @@ export function updateMode(): void {
   if (cpl == 3) set = TLB_USER;
   else if (load<i32>(CR4) & CR4_SMAP && (flags & F_AC) == 0 && cr0 < 0) set = TLB_SUPER;
   store<u32>(TLB_CUR, set);
+  updateFpuFaults();
 }
 
 /** IF may have become set: an interrupt that waits is taken at the next block border. */

@@ -55,7 +55,7 @@ function invalidateEntry(e: usize): void {
 }
 
 export function initTlb(): void {
-  for (let e: usize = TLB_BASE; e < TLB_BASE + 3 * TLB_SET_SIZE; e += 32) {
+  for (let e: u32 = TLB_BASE; e < <u32>(TLB_BASE + 3 * TLB_SET_SIZE); e += 32) {
     invalidateEntry(e);
     store<i32>(e, 0, ENTRY_FLAGS);
   }
@@ -169,7 +169,7 @@ function dropFrom(list: usize, count: i32, lin: i64): void {
 
 /** INVLPG: drops the translation of one page, global or not, with all pieces where it is a large one. */
 export function flushPage(lin: i64): void {
-  for (let set: u32 = TLB_BASE; set < TLB_BASE + 3 * TLB_SET_SIZE; set += TLB_SET_SIZE) {
+  for (let set: u32 = TLB_BASE; set < <u32>(TLB_BASE + 3 * TLB_SET_SIZE); set += TLB_SET_SIZE) {
     const e = tlbEntry(set, lin);
     if (pageOf(e) == (lin & ~0xfff)) invalidateEntry(e);
   }

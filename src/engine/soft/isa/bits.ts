@@ -74,8 +74,8 @@ function scan(forward: boolean) {
     e.setZero(zero);
   };
 }
-op('bsf', [['NP 0F BC /r', 'Gv,Ev'], ['66 0F BC /r o16', 'Gv,Ev'], ['F2 0F BC /r', 'Gv,Ev']], { hot: true }, scan(true));
-op('bsr', [['NP 0F BD /r', 'Gv,Ev'], ['66 0F BD /r o16', 'Gv,Ev'], ['F2 0F BD /r', 'Gv,Ev']], { hot: true }, scan(false));
+op('bsf', [['0F BC /r', 'Gv,Ev']], { hot: true }, scan(true));
+op('bsr', [['0F BD /r', 'Gv,Ev']], { hot: true }, scan(false));
 
 /** TZCNT, LZCNT: CF = source zero, ZF = result zero. */
 function count(trailing: boolean) {

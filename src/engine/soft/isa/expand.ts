@@ -99,6 +99,9 @@ function moreSpecific(a: Entry, b: Entry): boolean {
     DIMENSIONS.every(([d]) => d === 'size' || (x.sets[d] & ~y.sets[d]) === 0) &&
     [0, 1].every((long) => !(x.sets.long & (1 << long)) || (rawSizes(x.c, long) & ~rawSizes(y.c, long)) === 0);
   if (a.c.pattern.plusR !== b.c.pattern.plusR) return b.c.pattern.plusR;
+  // A mandatory prefix selects before anything else does.
+  const [p, q] = [a.sets.prefix, b.sets.prefix];
+  if (p !== q && (p === 15 || q === 15)) return q === 15;
   return within(a, b) && !within(b, a);
 }
 
@@ -134,6 +137,7 @@ class TreeBuilder {
         node = { id: this.#nodes.size + this.#leafIds.size, leaf, shift: 0, children: [] };
         this.#leafIds.set(leaf.id, node);
       }
+      if (node.leaf!.handler.instruction !== leaf.handler.instruction) throw sameHandler(leaf.handler.key);
       return node;
     }
     const key = `${shift}:${children.map((c) => c.id).join()}`;
@@ -292,6 +296,9 @@ export function expand(instructions: readonly Instruction[] | InstructionList): 
   };
 }
 
+const sameHandler = (key: string): Error =>
+  new Error(`two definitions make the handler ${key}: give one another name or param`);
+
 function uniqueHandlers(roots: readonly (Node | undefined)[], list: readonly Instruction[]): Map<string, HandlerSpec> {
   const found = new Map<string, HandlerSpec>();
   const seen = new Set<number>();
@@ -302,8 +309,7 @@ function uniqueHandlers(roots: readonly (Node | undefined)[], list: readonly Ins
     if (!node.leaf) return;
     const handler = node.leaf.handler;
     const same = found.get(handler.key);
-    if (same && same.instruction !== handler.instruction)
-      throw new Error(`two definitions make the handler ${handler.key}: give one another name or param`);
+    if (same && same.instruction !== handler.instruction) throw sameHandler(handler.key);
     if (!same) found.set(handler.key, handler);
   };
   for (const root of roots) if (root) visit(root);

@@ -55,7 +55,7 @@ function dependsOnSize(c: Candidate): boolean {
   const { stack, rep, addressOnly } = instruction.attributes;
   if (rep || addressOnly) return operands.some((o) => /^[vzy]$/.test(o.size));
   if (stack || pattern.sized || pattern.default64 !== 'none') return true;
-  if (operands.length === 0) return pattern.prefix === 15;
+  if (operands.length === 0) return pattern.prefix === 15 && !pattern.modrm; // CBW, but not FLDZ or SWAPGS
   return operands.some(
     (o) =>
       /^[vzps]$/.test(o.size) ||
@@ -75,6 +75,7 @@ class LeafMaker {
   #flags = 0;
   #immediate = T.IMM_NONE;
   #memorySize = 0;
+  #memoryFirst = false;
 
   constructor(c: Candidate, state: State) {
     this.#c = c;
@@ -88,6 +89,7 @@ class LeafMaker {
   make(): Leaf {
     const operands = this.#c.operands.map((o) => this.#operand(o));
     const { instruction } = this.#c;
+    this.#memoryFirst = operands[0]?.kind === 'mem';
     this.#setFlags();
     const variant = this.#variant();
     const { keyed: _, ...shown } = variant;
@@ -107,12 +109,11 @@ class LeafMaker {
     const { attributes } = this.#c.instruction;
     if (attributes.ends) this.#flags |= T.LF_ENDS;
     if (attributes.rep) this.#flags |= T.LF_REP;
-    if (this.#flags & T.LF_MEM) {
-      if (attributes.lock) this.#flags |= T.LF_LOCK | T.LF_WRITE;
-      if (attributes.writes) this.#flags |= T.LF_WRITE;
-      if (attributes.addressOnly) this.#flags |= T.LF_ADDRESS;
-    }
-    if (this.#flags & T.LF_MOFFS && attributes.writes) this.#flags |= T.LF_WRITE;
+    if (this.#flags & T.LF_MEM && attributes.addressOnly) this.#flags |= T.LF_ADDRESS;
+    // Memory is written, and LOCK allowed, where it is the destination: ADD has both directions.
+    if (!this.#memoryFirst) return;
+    if (this.#flags & T.LF_MEM && attributes.lock) this.#flags |= T.LF_LOCK | T.LF_WRITE;
+    if (attributes.writes) this.#flags |= T.LF_WRITE;
   }
 
   /** `long` and `operandSize` are told apart only where semantics may ask for them, to keep the handlers few. */

@@ -114,7 +114,7 @@ op('bswap', [['0F C8+r', 'Zv']], { hot: true }, (e, dst) => {
   const v = e.read(dst);
   e.write(dst, size === 2 ? w.i32c(0) : swapBytes(e, v, size));
 });
-op('movbe', [['NP 0F 38 F0 /r mem', 'Gv,Mv'], ['66 0F 38 F0 /r mem o16', 'Gv,Mv'], ['NP 0F 38 F1 /r mem', 'Mv,Gv'], ['66 0F 38 F1 /r mem o16', 'Mv,Gv']],
+op('movbe', [['NP 0F 38 F0 /r mem', 'Gv,Mv'], ['66 0F 38 F0 /r mem', 'Gv,Mv'], ['NP 0F 38 F1 /r mem', 'Mv,Gv'], ['66 0F 38 F1 /r mem', 'Mv,Gv']],
   { feature: 'movbe', writes: true }, (e, dst, src) => {
   e.write(dst, e.let(swapBytes(e, e.read(src), sizeOf(dst))));
 });

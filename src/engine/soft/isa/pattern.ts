@@ -185,6 +185,7 @@ const FIXED: Record<string, [value: number, size: string]> = {
   EAX: [0, 'd'],
   RAX: [0, 'q'],
   rAX: [0, 'v'],
+  eAX: [0, 'z'],
   CL: [8, 'b'],
   DX: [16, 'w'],
 };

@@ -7,44 +7,38 @@
 // SDM volume 1, 4.8.3.5 (callers), the "indefinite" QNaN is negative.
 
 import {
-  DE, IE, MSB, MX_DAZ, MX_FTZ, MX_OM, MX_UM, NAN32, NAN64, NAN80_SE, NAN80_SIG, OE, PE, QUIET80, RC_DOWN,
-  RC_NEAREST, RC_ZERO, UE, ZE, raise,
+  DE,
+  IE,
+  MSB,
+  MX_FTZ,
+  MX_OM,
+  MX_UM,
+  NAN32,
+  NAN64,
+  NAN80_SE,
+  NAN80_SIG,
+  OE,
+  PE,
+  RC_DOWN,
+  RC_NEAREST,
+  RC_ZERO,
+  raise,
+  UE,
+  ZE,
 } from './env';
+import { divRest, divWide, mulHi } from './multiword';
+import { aC, aE, aM, aS, bC, bE, bM, bS, C_DENORMAL, C_INF, C_NAN, C_UNSUPPORTED, C_ZERO, env } from './unpack';
 
-// ---- environment ---------------------------------------------------------------------------------------------------
+// ---- results ---------------------------------------------------------------------------------------------------------
 
-/** MXCSR, or the x87 control word in MXCSR's shape (DAZ and FTZ clear): rounding, masks, DAZ, FTZ. */
-export let env: u32 = 0x1f80;
 /** 1: the last rounding made the magnitude larger (C1 of x87). */
 export let up: u32 = 0;
 
-export function setEnv(e: u32): void {
-  env = e;
-}
 export function setUp(u: u32): void {
   up = u;
 }
 
-// ---- unpacked operands a and b, result z --------------------------------------------------------------------------
-
-export const C_ZERO: u32 = 1;
-export const C_INF: u32 = 2;
-export const C_QNAN: u32 = 4;
-export const C_SNAN: u32 = 8;
-export const C_DENORMAL: u32 = 16; // finite and not zero; already normalized
-export const C_UNSUPPORTED: u32 = 32; // unnormal, pseudo-infinity, pseudo-NaN of floatx80
-export const C_NAN: u32 = 12;
-
-export let aS: u32 = 0;
-export let aE: i32 = 0;
-export let aM: u64 = 0;
-export let aC: u32 = 0;
-export let bS: u32 = 0;
-export let bE: i32 = 0;
-export let bM: u64 = 0;
-export let bC: u32 = 0;
-
-/** Result before rounding: value = (zHi:zLo / 2^127) * 2^zExp, bit 63 of zHi set, bit 0 of zLo sticky. */
+/** Result before rounding: value = (zHi:zLo / 2^127) * 2^zE, bit 63 of zHi set, bit 0 of zLo sticky. */
 export let zS: u32 = 0;
 export let zE: i32 = 0;
 export let zHi: u64 = 0;
@@ -63,180 +57,6 @@ export function setR(se: u32, sig: u64): void {
   rSe = se;
   rSig = sig;
 }
-export function setA(s: u32, e: i32, m: u64, c: u32): void {
-  aS = s;
-  aE = e;
-  aM = m;
-  aC = c;
-}
-export function setB(s: u32, e: i32, m: u64, c: u32): void {
-  bS = s;
-  bE = e;
-  bM = m;
-  bC = c;
-}
-export function negateB(): void {
-  bS ^= 1;
-}
-export function swapAB(): void {
-  const s = aS, e = aE, m = aM, c = aC;
-  setA(bS, bE, bM, bC);
-  setB(s, e, m, c);
-}
-
-export function unpackA64(v: u64): void {
-  aS = <u32>(v >> 63);
-  const e = <u32>(v >> 52) & 0x7ff;
-  aE = <i32>e - 1023;
-  aM = (v << 11) | MSB;
-  aC = 0;
-  if (e - 1 >= 0x7fe) {
-    const f = v << 12;
-    if (e == 0) {
-      if (f == 0) aC = C_ZERO;
-      else if (env & MX_DAZ) aC = C_ZERO;
-      else {
-        const n = clz<u64>(f);
-        aM = f << n;
-        aE = -1023 - <i32>n;
-        aC = C_DENORMAL;
-      }
-    } else aC = f == 0 ? C_INF : <i64>f < 0 ? C_QNAN : C_SNAN;
-  }
-}
-
-export function unpackB64(v: u64): void {
-  bS = <u32>(v >> 63);
-  const e = <u32>(v >> 52) & 0x7ff;
-  bE = <i32>e - 1023;
-  bM = (v << 11) | MSB;
-  bC = 0;
-  if (e - 1 >= 0x7fe) {
-    const s = aS, ae = aE, am = aM, ac = aC;
-    unpackA64(v);
-    setB(aS, aE, aM, aC);
-    setA(s, ae, am, ac);
-  }
-}
-
-export function unpackA32(v: u32): void {
-  aS = v >> 31;
-  const e = (v >> 23) & 0xff;
-  aE = <i32>e - 127;
-  aM = (<u64>v << 40) | MSB;
-  aC = 0;
-  if (e - 1 >= 0xfe) {
-    const f = <u64>v << 41;
-    if (e == 0) {
-      if (f == 0) aC = C_ZERO;
-      else if (env & MX_DAZ) aC = C_ZERO;
-      else {
-        const n = clz<u64>(f);
-        aM = f << n;
-        aE = -127 - <i32>n;
-        aC = C_DENORMAL;
-      }
-    } else aC = f == 0 ? C_INF : <i64>f < 0 ? C_QNAN : C_SNAN;
-  }
-}
-
-export function unpackB32(v: u32): void {
-  bS = v >> 31;
-  const e = (v >> 23) & 0xff;
-  bE = <i32>e - 127;
-  bM = (<u64>v << 40) | MSB;
-  bC = 0;
-  if (e - 1 >= 0xfe) {
-    const s = aS, ae = aE, am = aM, ac = aC;
-    unpackA32(v);
-    setB(aS, aE, aM, aC);
-    setA(s, ae, am, ac);
-  }
-}
-
-export function unpackA80(se: u32, sig: u64): void {
-  aS = (se >> 15) & 1;
-  const e = se & 0x7fff;
-  aE = <i32>e - 16383;
-  aM = sig;
-  aC = 0;
-  if (e - 1 >= 0x7ffe || <i64>sig >= 0) {
-    if (e == 0) {
-      if (sig == 0) aC = C_ZERO;
-      else {
-        const n = clz<u64>(sig);
-        aM = sig << n;
-        aE = -16382 - <i32>n;
-        aC = C_DENORMAL;
-      }
-    } else if (<i64>sig >= 0) aC = C_UNSUPPORTED;
-    else aC = sig << 1 == 0 ? C_INF : sig & QUIET80 ? C_QNAN : C_SNAN;
-  }
-}
-
-export function unpackB80(se: u32, sig: u64): void {
-  bS = (se >> 15) & 1;
-  const e = se & 0x7fff;
-  bE = <i32>e - 16383;
-  bM = sig;
-  bC = 0;
-  if (e - 1 >= 0x7ffe || <i64>sig >= 0) {
-    const s = aS, ae = aE, am = aM, ac = aC;
-    unpackA80(se, sig);
-    setB(aS, aE, aM, aC);
-    setA(s, ae, am, ac);
-  }
-}
-
-/** Unpacks a signed integer as a (x87 integer operands, cvtsi2s*). */
-export function unpackAInt(v: i64): void {
-  aS = <u32>(v >>> 63);
-  aC = 0;
-  aM = v < 0 ? <u64>(0 - v) : <u64>v;
-  if (v == 0) {
-    aC = C_ZERO;
-    return;
-  }
-  const n = clz<u64>(aM);
-  aM <<= n;
-  aE = 63 - <i32>n;
-}
-
-// ---- wide integers -------------------------------------------------------------------------------------------------
-
-export function mulHi(a: u64, b: u64): u64 {
-  const al = a & 0xffffffff, ah = a >> 32, bl = b & 0xffffffff, bh = b >> 32;
-  const t = ah * bl + ((al * bl) >> 32);
-  const u = al * bh + (t & 0xffffffff);
-  return ah * bh + (t >> 32) + (u >> 32);
-}
-
-/** Remainder of the last divWide. */
-export let divRest: u64 = 0;
-
-/** hi:lo / d for hi < d and bit 63 of d set (Knuth's algorithm D with digits of 32 bits). */
-export function divWide(hi: u64, lo: u64, d: u64): u64 {
-  const dh = d >> 32, dl = d & 0xffffffff;
-  let q1 = hi / dh;
-  let r = hi - q1 * dh;
-  const l1 = lo >> 32;
-  while (q1 >> 32 || q1 * dl > ((r << 32) | l1)) {
-    q1--;
-    r += dh;
-    if (r >> 32) break;
-  }
-  const t = ((hi << 32) | l1) - q1 * d;
-  let q0 = t / dh;
-  r = t - q0 * dh;
-  const l0 = lo & 0xffffffff;
-  while (q0 >> 32 || q0 * dl > ((r << 32) | l0)) {
-    q0--;
-    r += dh;
-    if (r >> 32) break;
-  }
-  divRest = ((t << 32) | l0) - q0 * d;
-  return (q1 << 32) + q0;
-}
 
 // ---- arithmetic on finite numbers ---------------------------------------------------------------------------------
 
@@ -247,7 +67,8 @@ export const R_INVALID: i32 = 3; // IE was raised: the indefinite
 
 function addFinite(): i32 {
   let d = aE - bE;
-  let big = aM, small = bM;
+  let big = aM,
+    small = bM;
   zS = aS;
   zE = aE;
   if (d < 0 || (d == 0 && aM < bM)) {
@@ -257,13 +78,14 @@ function addFinite(): i32 {
     zS = bS;
     zE = bE;
   }
-  let hi: u64 = 0, lo: u64 = 0;
+  let hi: u64 = 0,
+    lo: u64 = 0;
   if (d == 0) hi = small;
   else if (d < 64) {
     hi = small >> d;
     lo = small << (64 - d);
   } else if (d == 64) lo = small;
-  else if (d < 128) lo = (small >> (d - 64)) | u64((small << (128 - d)) != 0);
+  else if (d < 128) lo = (small >> (d - 64)) | u64(small << (128 - d) != 0);
   else lo = 1;
   if (aS == bS) {
     const s = big + hi;
@@ -329,7 +151,8 @@ export function mul(): i32 {
     if ((aC | bC) & C_INF) return (aC | bC) & C_ZERO ? invalid() : R_INF;
     return R_ZERO;
   }
-  const hi = mulHi(aM, bM), lo = aM * bM;
+  const hi = mulHi(aM, bM),
+    lo = aM * bM;
   zE = aE + bE;
   if (<i64>hi < 0) {
     zE++;
@@ -365,10 +188,12 @@ export function div(): i32 {
 
 /** 0 if r is the root of n = hi:lo, else the direction to go. Sets zLo to the fraction as far as rounding wants to know. */
 function sqrtCheck(hi: u64, lo: u64, r: u64): i32 {
-  const xHi = mulHi(r, r), xLo = r * r;
+  const xHi = mulHi(r, r),
+    xLo = r * r;
   if (xHi > hi || (xHi == hi && xLo > lo)) return -1;
   // d = n - r * r; r is right if d <= 2 r.
-  const dHi = hi - xHi - u64(lo < xLo), dLo = lo - xLo;
+  const dHi = hi - xHi - u64(lo < xLo),
+    dLo = lo - xLo;
   if (dHi > r >> 63 || (dHi == r >> 63 && dLo > r << 1)) return 1;
   // Above one half if d > r (n can't be the square of r + 1/2).
   zLo = (dHi | dLo) == 0 ? 0 : dHi != 0 || dLo > r ? MSB | 1 : 1;
@@ -382,7 +207,8 @@ export function sqrt(): i32 {
   if (aS) return invalid();
   if (aC & C_INF) return R_INF;
   // root = floor(sqrt(n)) for n = hi:lo with 127 or 128 bits.
-  let hi = aM, lo: u64 = 0;
+  let hi = aM,
+    lo: u64 = 0;
   if (!(aE & 1)) {
     lo = hi << 63;
     hi >>= 1;
@@ -390,7 +216,8 @@ export function sqrt(): i32 {
   zE = aE >> 1;
   // 2^-52 near: the double's root, then one step of Newton on the exact rest, then single steps.
   let r: u64 = <u64>min<f64>(Math.sqrt(<f64>hi) * 4294967296.0, 18446744073709549568.0);
-  const sq = mulHi(r, r), sqLo = r * r;
+  const sq = mulHi(r, r),
+    sqLo = r * r;
   // rest = n - r * r, between -2^78 and 2^78: as a double it is good enough for the step.
   const restHi = <i64>(hi - sq - u64(lo < sqLo));
   const rest = <f64>restHi * 18446744073709551616.0 + <f64>(lo - sqLo);
@@ -458,19 +285,20 @@ function shiftZ(n: i32): void {
  */
 function packEdge(e: i32, p: i32, top: i32): u64 {
   const sh = 64 - p;
-  let k = zHi >> sh, f = (zHi << p) | u64(zLo != 0);
+  let k = zHi >> sh,
+    f = (zHi << p) | u64(zLo != 0);
   up = 0;
   if (e > 0) {
     e = min<i32>(e, top);
     if (f) k += increment(k, f);
-    const bits = (<u64>(e - 1) << (p - 1)) + k;
+    const bits = ((<u64>(e - 1)) << (p - 1)) + k;
     if (bits >> (p - 1) < <u64>top) {
       if (f) raise(PE);
       return bits;
     }
     raise(env & MX_OM ? OE | PE : f ? OE | PE : OE);
     const rc = (env >> 13) & 3;
-    const inf = <u64>top << (p - 1);
+    const inf = (<u64>top) << (p - 1);
     up = u32(rc == RC_NEAREST || (rc != RC_ZERO && (rc == RC_DOWN) == (zS != 0)));
     return up ? inf : inf - 1;
   }
@@ -509,9 +337,9 @@ export function pack64(): u64 {
       raise(PE);
       k += increment(k, f);
     }
-    return (<u64>zS << 63) | ((<u64>(e - 1) << 52) + k);
+    return ((<u64>zS) << 63) | (((<u64>(e - 1)) << 52) + k);
   }
-  return packEdge(e, 53, 2047) | (<u64>zS << 63);
+  return packEdge(e, 53, 2047) | ((<u64>zS) << 63);
 }
 
 export function pack32(): u32 {
@@ -524,7 +352,7 @@ export function pack32(): u32 {
       raise(PE);
       k += increment(k, f);
     }
-    return (zS << 31) | ((<u32>(e - 1) << 23) + <u32>k);
+    return (zS << 31) | (((<u32>(e - 1)) << 23) + <u32>k);
   }
   return <u32>packEdge(e, 24, 255) | (zS << 31);
 }
@@ -533,7 +361,8 @@ export function pack32(): u32 {
 export function pack80(p: i32): void {
   let e = zE + 16383;
   const sh = 64 - p;
-  let k = zHi, f = zLo;
+  let k = zHi,
+    f = zLo;
   if (sh) {
     k = zHi >> sh;
     f = (zHi << p) | u64(zLo != 0);
@@ -624,7 +453,7 @@ export function finish64(code: i32): u64 {
   if (code == R_FINITE) return pack64();
   up = 0;
   if (code == R_INVALID) return NAN64;
-  return (<u64>zS << 63) | (code == R_INF ? 0x7ff0000000000000 : 0);
+  return ((<u64>zS) << 63) | (code == R_INF ? 0x7ff0000000000000 : 0);
 }
 
 export function finish32(code: i32): u32 {
@@ -676,10 +505,10 @@ export function integral(rc: u32): u64 {
 
 /** a to a signed integer of `bits` (16, 32, 64); IE and the indefinite (only the top bit set) where it doesn't fit. */
 export function toInteger(rc: u32, bits: i32): i64 {
-  const indefinite = <i64>(<u64>i64.MIN_VALUE >> (64 - bits)) ;
+  const indefinite = <i64>(<u64>i64.MIN_VALUE >> (64 - bits));
   if (!(aC & (C_NAN | C_INF | C_UNSUPPORTED)) && (aC & C_ZERO || aE < 64)) {
     const k = integral(rc);
-    const limit = <u64>1 << (bits - 1);
+    const limit = (<u64>1) << (bits - 1);
     if (k < limit || (k == limit && aS)) {
       if (dropped) raise(PE);
       return aS ? 0 - <i64>k : <i64>k;
@@ -690,7 +519,7 @@ export function toInteger(rc: u32, bits: i32): i64 {
   return 0 - indefinite;
 }
 
-/** a rounded to an integral number, as a result code. `exact`: raises no PE. */
+/** a rounded to an integral number, as a result code. `quiet`: raises no PE. */
 export function roundToIntegral(rc: u32, quiet: bool): i32 {
   zS = aS;
   up = 0;

@@ -1,12 +1,12 @@
 // AssemblyScript. Constants of the floating point unit, and the word in which an instruction collects its exceptions.
 // Names of bits from the Intel SDM, volume 1, 8.1 (x87) and 10.2.3 (MXCSR).
 
-import { CORE_PRIVATE } from '../../layout';
+import { CORE_PRIVATE, FLOAT_FLAGS as FLAGS_AT, FLOAT_OUT as OUT_AT } from '../../layout';
 
 /** u32: exceptions raised by the instruction in execution (IE DE ZE OE UE PE). 0 between instructions. */
-export const FLOAT_FLAGS: usize = CORE_PRIVATE + 0x500;
+export const FLOAT_FLAGS: usize = FLAGS_AT;
 /** 16 bytes: what an x87 store hands to its caller (little-endian image; an m80 is 10 bytes, an m32 is 4 ...). */
-export const FLOAT_OUT: usize = CORE_PRIVATE + 0x510;
+export const FLOAT_OUT: usize = OUT_AT;
 /** 32 bytes: results of a packed operation until it is known that no lane faults. */
 export const FLOAT_TEMP: usize = CORE_PRIVATE + 0x520;
 
@@ -48,8 +48,6 @@ export const NAN80_SIG: u64 = 0xc000000000000000;
 export const NAN64: u64 = 0xfff8000000000000;
 export const NAN32: u32 = 0xffc00000;
 
-// @ts-ignore: decorator
-@inline
 export function raise(f: u32): void {
   store<u32>(FLOAT_FLAGS, load<u32>(FLOAT_FLAGS) | f);
 }

@@ -30,15 +30,53 @@ function generator(seed: number): () => number {
 }
 
 const F64_EDGES = [
-  0n, 1n, 2n, 0x8000000000000n, 0xfffffffffffffn, 0x10000000000000n, 0x10000000000001n, 0x1fffffffffffffn,
-  0x20000000000000n, 0x3ca0000000000000n, 0x3cb0000000000000n, 0x3fd0000000000000n, 0x3fdfffffffffffffn,
-  0x3fe0000000000000n, 0x3fe0000000000001n, 0x3fefffffffffffffn, 0x3ff0000000000000n, 0x3ff0000000000001n,
-  0x3ff8000000000000n, 0x4000000000000000n, 0x4004000000000000n, 0x4008000000000000n, 0x4330000000000001n,
-  0x41dfffffffc00000n, 0x41dfffffffe00000n, 0x41e0000000000000n, 0x41e0000000200000n, 0x43dfffffffffffffn,
-  0x43e0000000000000n, 0x43f0000000000000n, 0x47efffffe0000000n, 0x47efffffefffffffn, 0x47effffff0000000n,
-  0x380fffffffffffffn, 0x380fffffe0000000n, 0x3810000000000000n, 0x36a0000000000000n, 0x3690000000000000n,
-  0x3690000000000001n, 0x7fe0000000000000n, 0x7fefffffffffffffn, 0x7ff0000000000000n, 0x7ff0000000000001n,
-  0x7ff4000000000000n, 0x7ff8000000000000n, 0x7ff8000000001234n, 0x7fffffffffffffffn,
+  0n,
+  1n,
+  2n,
+  0x8000000000000n,
+  0xfffffffffffffn,
+  0x10000000000000n,
+  0x10000000000001n,
+  0x1fffffffffffffn,
+  0x20000000000000n,
+  0x3ca0000000000000n,
+  0x3cb0000000000000n,
+  0x3fd0000000000000n,
+  0x3fdfffffffffffffn,
+  0x3fe0000000000000n,
+  0x3fe0000000000001n,
+  0x3fefffffffffffffn,
+  0x3ff0000000000000n,
+  0x3ff0000000000001n,
+  0x3ff8000000000000n,
+  0x4000000000000000n,
+  0x4004000000000000n,
+  0x4008000000000000n,
+  0x4330000000000001n,
+  0x41dfffffffc00000n,
+  0x41dfffffffe00000n,
+  0x41e0000000000000n,
+  0x41e0000000200000n,
+  0x43dfffffffffffffn,
+  0x43e0000000000000n,
+  0x43f0000000000000n,
+  0x47efffffe0000000n,
+  0x47efffffefffffffn,
+  0x47effffff0000000n,
+  0x380fffffffffffffn,
+  0x380fffffe0000000n,
+  0x3810000000000000n,
+  0x36a0000000000000n,
+  0x3690000000000000n,
+  0x3690000000000001n,
+  0x7fe0000000000000n,
+  0x7fefffffffffffffn,
+  0x7ff0000000000000n,
+  0x7ff0000000000001n,
+  0x7ff4000000000000n,
+  0x7ff8000000000000n,
+  0x7ff8000000001234n,
+  0x7fffffffffffffffn,
 ];
 const F32_EDGES = [
   0, 1, 2, 0x400000, 0x7fffff, 0x800000, 0x800001, 0xffffff, 0x1000000, 0x33000000, 0x33800000, 0x3e800000, 0x3effffff,
@@ -125,12 +163,54 @@ function comparison(imm: number): Op[] {
 
 function conversions(): Op[] {
   const ops: Op[] = [
-    { name: 'cvtsd2ss', code: [0xf2, 0x0f, 0x5a, 0xc0], from: 'f64', two: false, out: 'f32', run: (w, a) => w.sse_f64_to_f32(a) },
-    { name: 'cvtss2sd', code: [0xf3, 0x0f, 0x5a, 0xc0], from: 'f32', two: false, out: 'f64', run: (w, a) => w.sse_f32_to_f64(n32(a)) },
-    { name: 'cvtsi2sd rax', code: [0xf2, 0x48, 0x0f, 0x2a, 0xc0], from: 'int', two: false, out: 'f64', run: (w, a) => w.sse_int_to_f64(a) },
-    { name: 'cvtsi2sd eax', code: [0xf2, 0x0f, 0x2a, 0xc0], from: 'int', two: false, out: 'f64', run: (w, a) => w.sse_int_to_f64(BigInt.asIntN(32, a)) },
-    { name: 'cvtsi2ss rax', code: [0xf3, 0x48, 0x0f, 0x2a, 0xc0], from: 'int', two: false, out: 'f32', run: (w, a) => w.sse_int_to_f32(a) },
-    { name: 'cvtsi2ss eax', code: [0xf3, 0x0f, 0x2a, 0xc0], from: 'int', two: false, out: 'f32', run: (w, a) => w.sse_int_to_f32(BigInt.asIntN(32, a)) },
+    {
+      name: 'cvtsd2ss',
+      code: [0xf2, 0x0f, 0x5a, 0xc0],
+      from: 'f64',
+      two: false,
+      out: 'f32',
+      run: (w, a) => w.sse_f64_to_f32(a),
+    },
+    {
+      name: 'cvtss2sd',
+      code: [0xf3, 0x0f, 0x5a, 0xc0],
+      from: 'f32',
+      two: false,
+      out: 'f64',
+      run: (w, a) => w.sse_f32_to_f64(n32(a)),
+    },
+    {
+      name: 'cvtsi2sd rax',
+      code: [0xf2, 0x48, 0x0f, 0x2a, 0xc0],
+      from: 'int',
+      two: false,
+      out: 'f64',
+      run: (w, a) => w.sse_int_to_f64(a),
+    },
+    {
+      name: 'cvtsi2sd eax',
+      code: [0xf2, 0x0f, 0x2a, 0xc0],
+      from: 'int',
+      two: false,
+      out: 'f64',
+      run: (w, a) => w.sse_int_to_f64(BigInt.asIntN(32, a)),
+    },
+    {
+      name: 'cvtsi2ss rax',
+      code: [0xf3, 0x48, 0x0f, 0x2a, 0xc0],
+      from: 'int',
+      two: false,
+      out: 'f32',
+      run: (w, a) => w.sse_int_to_f32(a),
+    },
+    {
+      name: 'cvtsi2ss eax',
+      code: [0xf3, 0x0f, 0x2a, 0xc0],
+      from: 'int',
+      two: false,
+      out: 'f32',
+      run: (w, a) => w.sse_int_to_f32(BigInt.asIntN(32, a)),
+    },
   ];
   for (const truncate of [0, 1]) {
     for (const wide of [0, 1]) {
@@ -155,9 +235,26 @@ function conversions(): Op[] {
       });
     }
   }
-  for (const [name, opcode] of [['comi', 0x2f], ['ucomi', 0x2e]] as const) {
-    ops.push({ name: `${name}sd`, code: [0x66, 0x0f, opcode, 0xc1], from: 'f64', two: true, out: 'flags', run: (w, a, b) => w[`sse_${name}_f64`](a, b) });
-    ops.push({ name: `${name}ss`, code: [0x0f, opcode, 0xc1], from: 'f32', two: true, out: 'flags', run: (w, a, b) => w[`sse_${name}_f32`](n32(a), n32(b)) });
+  for (const [name, opcode] of [
+    ['comi', 0x2f],
+    ['ucomi', 0x2e],
+  ] as const) {
+    ops.push({
+      name: `${name}sd`,
+      code: [0x66, 0x0f, opcode, 0xc1],
+      from: 'f64',
+      two: true,
+      out: 'flags',
+      run: (w, a, b) => w[`sse_${name}_f64`](a, b),
+    });
+    ops.push({
+      name: `${name}ss`,
+      code: [0x0f, opcode, 0xc1],
+      from: 'f32',
+      two: true,
+      out: 'flags',
+      run: (w, a, b) => w[`sse_${name}_f32`](n32(a), n32(b)),
+    });
   }
   return ops;
 }
@@ -189,7 +286,9 @@ function randomOperand(kind: Kind, random: () => number): bigint {
   const mantissa = wide & 0x800fffffffffffffn;
   if (pick < 6) return mantissa | (BigInt(1020 + (random() % 8)) << 52n);
   // Few bits: exact results and ties.
-  return (wide & 0x8008000000000000n) | (BigInt(random()) << 20n & 0xff00000000000n) | (BigInt(random() % 2048) << 52n);
+  return (
+    (wide & 0x8008000000000000n) | ((BigInt(random()) << 20n) & 0xff00000000000n) | (BigInt(random() % 2048) << 52n)
+  );
 }
 
 function edges(kind: Kind): bigint[] {
@@ -217,12 +316,20 @@ function* cases(op: Op, count: number, unmasked: boolean): Generator<Case> {
   const control = (): number => {
     const r = random();
     const masks = unmasked ? (r >> 8) & 0x1f80 : 0x1f80;
-    return masks | ((r & 3) << 13) | (r & 4 ? 0x8000 : 0) | (r & 8 ? 0x40 : 0) | (r & 0x70 ? 0 : (r >> 24) & 0x3f & ~(~masks >> 7));
+    return (
+      masks |
+      ((r & 3) << 13) |
+      (r & 4 ? 0x8000 : 0) |
+      (r & 8 ? 0x40 : 0) |
+      (r & 0x70 ? 0 : (r >> 24) & 0x3f & ~(~masks >> 7))
+    );
   };
   if (!unmasked) {
     for (const a of list) for (const b of op.two ? list : list.slice(0, 8)) yield { a, b, mxcsr: control() };
     if (!op.two)
-      for (const a of list) for (let m = 0; m < 16; m++) yield { a, b: 0n, mxcsr: 0x1f80 | ((m & 3) << 13) | (m & 4 ? 0x8000 : 0) | (m & 8 ? 0x40 : 0) };
+      for (const a of list)
+        for (let m = 0; m < 16; m++)
+          yield { a, b: 0n, mxcsr: 0x1f80 | ((m & 3) << 13) | (m & 4 ? 0x8000 : 0) | (m & 8 ? 0x40 : 0) };
   }
   const operand = (): bigint => (random() % 4 === 0 ? list[random() % list.length] : randomOperand(op.from, random));
   for (let i = 0; i < count; i++) yield { a: operand(), b: operand(), mxcsr: control() };

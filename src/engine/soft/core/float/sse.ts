@@ -4,11 +4,41 @@
 
 import { CR4, FAULT, FAULT_ERROR, FAULT_VECTOR, MXCSR, NEXT } from '../../layout';
 import {
-  C_DENORMAL, C_INF, C_NAN, C_QNAN, C_SNAN, C_ZERO, R_FINITE, aC, aE, aM, aS, add, bC, compare, div, env, finish32, finish64,
-  mul, negateB, pack32, pack64, raiseDenormal, roundToIntegral, setEnv, setZ, sqrt, toInteger, unpackA32, unpackA64, unpackAInt,
-  unpackB32, unpackB64,
+  add,
+  compare,
+  div,
+  finish32,
+  finish64,
+  mul,
+  pack32,
+  pack64,
+  raiseDenormal,
+  roundToIntegral,
+  setZ,
+  sqrt,
+  toInteger,
 } from './core';
-import { DE, FLOAT_FLAGS, IE, MX_DAZ, MX_FTZ, NAN32, NAN64, PE, PRE, RC_ZERO, raise } from './env';
+import { DE, FLOAT_FLAGS, IE, MX_DAZ, NAN32, PRE, RC_ZERO, raise } from './env';
+import {
+  aC,
+  aE,
+  aM,
+  aS,
+  bC,
+  C_DENORMAL,
+  C_INF,
+  C_NAN,
+  C_SNAN,
+  C_ZERO,
+  env,
+  negateB,
+  setEnv,
+  unpackA32,
+  unpackA64,
+  unpackAInt,
+  unpackB32,
+  unpackB64,
+} from './unpack';
 
 const QUIET64: u64 = 0x0008000000000000;
 const QUIET32: u32 = 0x00400000;
@@ -31,8 +61,6 @@ export function sse_commit(): i32 {
   return FAULT;
 }
 
-// @ts-ignore: decorator
-@inline
 function begin(): void {
   setEnv(load<u32>(MXCSR));
 }
@@ -262,7 +290,7 @@ function finite32(): u32 {
 }
 
 function finite64(): u64 {
-  const s = <u64>aS << 63;
+  const s = (<u64>aS) << 63;
   if (aC & C_ZERO) return s;
   if (aC & C_INF) return s | 0x7ff0000000000000;
   if (aC & C_DENORMAL) raise(DE);
@@ -276,7 +304,7 @@ export function sse_f32_to_f64(a: u32): u64 {
   unpackA32(a);
   if (aC & C_NAN) {
     if (aC & C_SNAN) raise(IE);
-    return (<u64>(a & 0x80000000) << 32) | 0x7ff8000000000000 | (<u64>(a & 0x3fffff) << 29);
+    return ((<u64>(a & 0x80000000)) << 32) | 0x7ff8000000000000 | ((<u64>(a & 0x3fffff)) << 29);
   }
   return finite64();
 }
@@ -352,7 +380,8 @@ export function sse_rsqrt_f32(a: u32): u32 {
 }
 
 function approximate(a: u32, root: bool): u32 {
-  const sign = a & 0x80000000, mag = a & 0x7fffffff;
+  const sign = a & 0x80000000,
+    mag = a & 0x7fffffff;
   if (mag > 0x7f800000) return a | QUIET32;
   if (mag < 0x00800000) return sign | 0x7f800000;
   if (root && sign) return NAN32;

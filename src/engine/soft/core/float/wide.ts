@@ -2,8 +2,9 @@
 // memory: +0 u32 sign, +4 i32 exponent, +8 u64 and +16 u64 significand with its top bit set; zero: both halves 0. Value:
 // significand / 2^127 * 2^exponent. Results are truncated, an error of a few units in the last place (2^-125 relative).
 
-import { mulHi, divWide, setZ } from './core';
+import { setZ } from './core';
 import { MSB } from './env';
+import { divWide, mulHi } from './multiword';
 
 export const WIDE: i32 = 24;
 
@@ -40,7 +41,10 @@ export function wideNegate(p: usize): void {
 }
 
 export function wideMul(p: usize, a: usize, b: usize): void {
-  const ah = load<u64>(a, 8), al = load<u64>(a, 16), bh = load<u64>(b, 8), bl = load<u64>(b, 16);
+  const ah = load<u64>(a, 8),
+    al = load<u64>(a, 16),
+    bh = load<u64>(b, 8),
+    bl = load<u64>(b, 16);
   const s = load<u32>(a) ^ load<u32>(b);
   let e = load<i32>(a, 4) + load<i32>(b, 4);
   if (ah == 0 || bh == 0) {
@@ -74,7 +78,8 @@ export function wideAdd(p: usize, a: usize, b: usize): void {
     return;
   }
   let d = load<i32>(a, 4) - load<i32>(b, 4);
-  const more = load<u64>(a, 8) == load<u64>(b, 8) ? load<u64>(a, 16) < load<u64>(b, 16) : load<u64>(a, 8) < load<u64>(b, 8);
+  const more =
+    load<u64>(a, 8) == load<u64>(b, 8) ? load<u64>(a, 16) < load<u64>(b, 16) : load<u64>(a, 8) < load<u64>(b, 8);
   if (d < 0 || (d == 0 && more)) {
     const t = a;
     a = b;
@@ -83,8 +88,10 @@ export function wideAdd(p: usize, a: usize, b: usize): void {
   }
   const s = load<u32>(a);
   let e = load<i32>(a, 4);
-  let hi = load<u64>(a, 8), lo = load<u64>(a, 16);
-  let h = load<u64>(b, 8), l = load<u64>(b, 16);
+  let hi = load<u64>(a, 8),
+    lo = load<u64>(a, 16);
+  let h = load<u64>(b, 8),
+    l = load<u64>(b, 16);
   if (d >= 128) {
     h = 0;
     l = 1;
@@ -143,10 +150,6 @@ export function wideDiv(p: usize, a: usize, b: usize): void {
   let e = 0 - load<i32>(b, 4) - 1;
   if (<i64>q >= 0) q <<= 1;
   else e++;
-  if (d == MSB) {
-    q = MSB;
-    e = 0 - load<i32>(b, 4);
-  }
   wideSet(RECIPROCAL, load<u32>(b), e, q, 0);
   // x (2 - b x) = x + x (1 - b x)
   wideMul(CORRECTION, b, RECIPROCAL);
@@ -163,7 +166,15 @@ export const ONE: usize = memory.data<u64>([0, 0x8000000000000000, 0]);
  * c[first] + x (c[first + step] + x (...)) with `terms` coefficients from a table, into p. alternate: every second
  * coefficient counts negative. p must not be x.
  */
-export function widePolynomial(p: usize, x: usize, table: usize, first: i32, step: i32, terms: i32, alternate: bool): void {
+export function widePolynomial(
+  p: usize,
+  x: usize,
+  table: usize,
+  first: i32,
+  step: i32,
+  terms: i32,
+  alternate: bool,
+): void {
   let c = table + <usize>((first + step * (terms - 1)) * WIDE);
   wideCopy(p, c);
   for (let n = terms - 1; n > 0; n--) {

@@ -3,17 +3,66 @@
 
 import { FPU_SW } from '../../layout';
 import {
-  C_INF, C_NAN, C_SNAN, C_DENORMAL, C_UNSUPPORTED, C_ZERO, R_FINITE, aC, aE, aM, aS, add, bC, bE, bM, bS, compare, div,
-  divRest, divWide, dropped, env, finish80, integral, invalid, mul, negateB, pack80, raiseDenormal, rSe, rSig, roundToIntegral, setA,
-  setB, setR, setUp, setZ, sqrt, swapAB, unpackA80, unpackAInt, unpackB32, unpackB64, unpackB80, up,
+  add,
+  compare,
+  div,
+  finish80,
+  invalid,
+  mul,
+  pack80,
+  R_FINITE,
+  roundToIntegral,
+  setR,
+  setUp,
+  setZ,
+  sqrt,
+  up,
 } from './core';
-import {
-  DE, FLOAT_FLAGS, IE, MSB, NAN80_SE, NAN80_SIG, PE, RC_ZERO, SW_C0, SW_C1, SW_C2, SW_C3, SW_CC, ZE, raise,
-} from './env';
-import {
-  beginX87, endTo, endX87, mergeStatus, pop, pops, precision, push, put, ready, readyA, st, stackFault, underflowTo, valid,
-} from './x87stack';
+import { DE, IE, MSB, raise, SW_C0, SW_C1, SW_C2, SW_C3, SW_CC, ZE } from './env';
+import { divRest, divWide } from './multiword';
 import { relationFlags } from './sse';
+import {
+  aC,
+  aE,
+  aM,
+  aS,
+  bC,
+  bE,
+  bM,
+  bS,
+  C_DENORMAL,
+  C_INF,
+  C_NAN,
+  C_SNAN,
+  C_UNSUPPORTED,
+  C_ZERO,
+  env,
+  negateB,
+  setB,
+  swapAB,
+  unpackA80,
+  unpackAInt,
+  unpackB32,
+  unpackB64,
+  unpackB80,
+} from './unpack';
+import { fastArith } from './x87fast';
+import {
+  beginX87,
+  endTo,
+  endX87,
+  pop,
+  pops,
+  precision,
+  push,
+  put,
+  ready,
+  readyA,
+  st,
+  stackFault,
+  underflowTo,
+  valid,
+} from './x87stack';
 
 function unpackSt(i: i32): void {
   const r = st(i);
@@ -66,9 +115,13 @@ export function x87_arith(op: i32, dst: i32, src: i32, popped: i32): void {
     underflowTo(dst, popped);
     return;
   }
+  const r = st(src);
+  if (fastArith(op, st(dst), load<u32>(r + 8), load<u64>(r))) {
+    if (popped) pop();
+    return;
+  }
   beginX87();
   unpackSt(dst);
-  const r = st(src);
   unpackB80(load<u32>(r + 8), load<u64>(r));
   compute(op);
   endTo(dst, popped);
@@ -79,6 +132,11 @@ export function x87_arith_m32(op: i32, bits: u32): void {
   if (!valid(0)) {
     underflowTo(0, 0);
     return;
+  }
+  const e = (bits >> 23) & 0xff;
+  if (e - 1 < 0xfe) {
+    const se = ((bits >> 16) & 0x8000) | (e + 16383 - 127);
+    if (fastArith(op, st(0), se, ((<u64>bits) << 40) | MSB)) return;
   }
   beginX87();
   unpackSt(0);
@@ -92,6 +150,11 @@ export function x87_arith_m64(op: i32, bits: u64): void {
   if (!valid(0)) {
     underflowTo(0, 0);
     return;
+  }
+  const e = <u32>(bits >> 52) & 0x7ff;
+  if (e - 1 < 0x7fe) {
+    const se = (<u32>(bits >> 48) & 0x8000) | (e + 16383 - 1023);
+    if (fastArith(op, st(0), se, (bits << 11) | MSB)) return;
   }
   beginX87();
   unpackSt(0);
@@ -319,7 +382,9 @@ export function x87_xtract(): void {
     return;
   }
   if (!endX87()) return;
-  const s = aS, m = aM, e = aE;
+  const s = aS,
+    m = aM,
+    e = aE;
   if (aC & C_INF) {
     setR(0x7fff, MSB);
     put(0);
@@ -336,7 +401,7 @@ export function x87_xtract(): void {
 }
 
 /** An integer to rSe:rSig, exactly. */
-export function fromInt(v: i64): void {
+function fromInt(v: i64): void {
   unpackAInt(v);
   if (aC & C_ZERO) setR(0, 0);
   else setR((aS << 15) | <u32>(aE + 16383), aM);
@@ -409,7 +474,10 @@ export function x87_prem(nearest: i32): void {
 
 function remainder(nearest: bool): u32 {
   const d = aE - bE;
-  let q: u64 = 0, m = aM, e = bE, s = aS;
+  let q: u64 = 0,
+    m = aM,
+    e = bE,
+    s = aS;
   let cc: u32 = 0;
   if (d >= 64) {
     const n = 32 + (d & 31);
@@ -449,7 +517,7 @@ function remainder(nearest: bool): u32 {
     if (q & 4) cc |= SW_C0;
   }
   if (m == 0) {
-    setR((s << 15), 0);
+    setR(s << 15, 0);
     return cc;
   }
   const k = clz<u64>(m);

@@ -1,15 +1,46 @@
 // AssemblyScript. x87 loads, stores, exchanges and moves between registers.
 
 import { FPU_CW, FPU_SW, FPU_TAG, FPU_TOP } from '../../layout';
+import { dropped, integral, pack32, pack64, setR, setUp, setZ, toInteger, up } from './core';
 import {
-  C_INF, C_NAN, C_SNAN, C_UNSUPPORTED, C_ZERO, C_DENORMAL, aC, aE, aM, aS, env, integral, dropped, pack32, pack64, rSe, rSig, setR, setUp, setZ,
-  toInteger, unpackA32, unpackA64, unpackA80, unpackAInt, up,
-} from './core';
-import {
-  DE, FLOAT_FLAGS, FLOAT_OUT, IE, MSB, NAN32, NAN64, NAN80_SE, NAN80_SIG, OE, PE, PRE, QUIET80, RC_DOWN, RC_UP, RC_ZERO,
-  SW_B, SW_C1, SW_ES, SW_SF, UE, raise,
+  DE,
+  FLOAT_FLAGS,
+  FLOAT_OUT,
+  IE,
+  MSB,
+  NAN32,
+  NAN64,
+  NAN80_SE,
+  NAN80_SIG,
+  OE,
+  PE,
+  PRE,
+  QUIET80,
+  RC_UP,
+  RC_ZERO,
+  raise,
+  SW_C1,
+  SW_SF,
+  UE,
 } from './env';
-import { beginX87, endX87, mergeStatus, pop, pops, push, put, st, stackFault, underflowTo, valid } from './x87stack';
+import {
+  aC,
+  aE,
+  aM,
+  aS,
+  C_DENORMAL,
+  C_INF,
+  C_NAN,
+  C_SNAN,
+  C_UNSUPPORTED,
+  C_ZERO,
+  env,
+  unpackA32,
+  unpackA64,
+  unpackA80,
+  unpackAInt,
+} from './unpack';
+import { beginX87, mergeStatus, pop, pops, push, put, st, stackFault, underflowTo, valid } from './x87stack';
 
 function clearC1(): void {
   store<u32>(FPU_SW, load<u32>(FPU_SW) & ~SW_C1);
@@ -155,7 +186,8 @@ export function x87_store(kind: i32): i32 {
   }
   beginX87();
   const r = st(0);
-  const se = load<u32>(r + 8), sig = load<u64>(r);
+  const se = load<u32>(r + 8),
+    sig = load<u64>(r);
   if (kind == ST_F80) {
     store<u64>(FLOAT_OUT, sig);
     store<u32>(FLOAT_OUT + 8, se);
@@ -241,14 +273,14 @@ function convert(kind: i32): void {
     if (aC & C_SNAN) raise(IE);
     const m = aM | QUIET80;
     if (kind == ST_F32) store<u32>(FLOAT_OUT, (aS << 31) | 0x7f800000 | (<u32>(m >> 40) & 0x7fffff));
-    else store<u64>(FLOAT_OUT, (<u64>aS << 63) | 0x7ff0000000000000 | ((m >> 11) & 0xfffffffffffff));
+    else store<u64>(FLOAT_OUT, ((<u64>aS) << 63) | 0x7ff0000000000000 | ((m >> 11) & 0xfffffffffffff));
     return;
   }
   setZ(aS, aE, aM, 0);
   if (kind == ST_F32) {
     store<u32>(FLOAT_OUT, aC & C_ZERO ? aS << 31 : aC & C_INF ? (aS << 31) | 0x7f800000 : pack32());
   } else {
-    const s = <u64>aS << 63;
+    const s = (<u64>aS) << 63;
     store<u64>(FLOAT_OUT, aC & C_ZERO ? s : aC & C_INF ? s | 0x7ff0000000000000 : pack64());
   }
 }
@@ -269,7 +301,7 @@ function toBcd(): void {
     k /= 10;
   }
   store<u64>(FLOAT_OUT, lo);
-  store<u64>(FLOAT_OUT + 8, (k % 10) | ((k / 10) << 4) | (<u64>aS << 15));
+  store<u64>(FLOAT_OUT + 8, (k % 10) | ((k / 10) << 4) | ((<u64>aS) << 15));
 }
 
 // ---- registers -----------------------------------------------------------------------------------------------------
@@ -296,8 +328,10 @@ export function x87_fxch(i: i32): void {
     if (!valid(i)) put(i);
     if (!v) put(0);
   }
-  const a = st(0), b = st(i);
-  const sig = load<u64>(a), se = load<u32>(a + 8);
+  const a = st(0),
+    b = st(i);
+  const sig = load<u64>(a),
+    se = load<u32>(a + 8);
   setR(load<u32>(b + 8), load<u64>(b));
   put(0);
   setR(se, sig);

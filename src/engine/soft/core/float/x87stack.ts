@@ -2,12 +2,9 @@
 // register, pop. Intel SDM volume 1, chapter 8.
 
 import { FPR, FPU_CW, FPU_SW, FPU_TAG, FPU_TOP } from '../../layout';
-import {
-  C_DENORMAL, C_NAN, C_QNAN, C_SNAN, C_UNSUPPORTED, aC, aM, aS, bC, bM, bS, rSe, rSig, setEnv, setR, setUp, up,
-} from './core';
-import {
-  DE, FLOAT_FLAGS, IE, NAN80_SE, NAN80_SIG, PRE, QUIET80, SW_B, SW_C1, SW_ES, SW_SF, raise,
-} from './env';
+import { rSe, rSig, setR, setUp, up } from './core';
+import { DE, FLOAT_FLAGS, IE, NAN80_SE, NAN80_SIG, PRE, QUIET80, raise, SW_B, SW_C1, SW_ES, SW_SF } from './env';
+import { aC, aM, aS, bC, bM, bS, C_DENORMAL, C_NAN, C_QNAN, C_SNAN, C_UNSUPPORTED, setEnv } from './unpack';
 
 /** Address of ST(i). */
 export function st(i: i32): usize {

@@ -3,11 +3,28 @@
 // Layouts: Intel SDM volume 1, 8.1.10 and 8.1.11, and FXSAVE in volume 2.
 
 import {
-  CR0, FAULT, FAULT_ERROR, FAULT_VECTOR, FPR, FPU_CW, FPU_FCS, FPU_FDP, FPU_FDS, FPU_FIP, FPU_FOP, FPU_SW, FPU_TAG, FPU_TOP,
-  MXCSR, NEXT, XMM,
+  CR0,
+  FAULT,
+  FAULT_ERROR,
+  FAULT_VECTOR,
+  FPR,
+  FPU_CW,
+  FPU_FCS,
+  FPU_FDP,
+  FPU_FDS,
+  FPU_FIP,
+  FPU_FOP,
+  FPU_SW,
+  FPU_TAG,
+  FPU_TOP,
+  MXCSR,
+  NEXT,
+  X87_REC,
+  XMM,
 } from '../../layout';
-import { C_DENORMAL, C_INF, C_NAN, C_UNSUPPORTED, C_ZERO, aC, unpackA80 } from './core';
-import { SW_B, SW_C1, SW_ES, SW_SF } from './env';
+import { SW_B, SW_ES } from './env';
+import { x87_resolve } from './pointers';
+import { aC, C_DENORMAL, C_INF, C_NAN, C_UNSUPPORTED, C_ZERO, unpackA80 } from './unpack';
 
 /** MXCSR bits that exist (the MXCSR_MASK field of FXSAVE). */
 export const MXCSR_MASK: u32 = 0xffff;
@@ -55,6 +72,7 @@ function setStatus(sw: u32): void {
 
 /** FNINIT */
 export function x87_fninit(): void {
+  store<u32>(X87_REC, 0);
   store<u32>(FPU_CW, 0x37f);
   store<u32>(FPU_SW, 0);
   store<u32>(FPU_TOP, 0);
@@ -115,9 +133,15 @@ export function x87_env_size(wide: i32): i32 {
 }
 
 function writeEnv(p: usize, wide: i32, protectedMode: i32): void {
-  const cw = load<u32>(FPU_CW), sw = x87_status(), tw = x87_tag_word();
-  const ip = <u32>load<u64>(FPU_FIP), dp = <u32>load<u64>(FPU_FDP), op = load<u32>(FPU_FOP) & 0x7ff;
-  const cs = load<u32>(FPU_FCS) & 0xffff, ds = load<u32>(FPU_FDS) & 0xffff;
+  x87_resolve();
+  const cw = load<u32>(FPU_CW),
+    sw = x87_status(),
+    tw = x87_tag_word();
+  const ip = <u32>load<u64>(FPU_FIP),
+    dp = <u32>load<u64>(FPU_FDP),
+    op = load<u32>(FPU_FOP) & 0x7ff;
+  const cs = load<u32>(FPU_FCS) & 0xffff,
+    ds = load<u32>(FPU_FDS) & 0xffff;
   if (wide) {
     store<u32>(p, cw | 0xffff0000);
     store<u32>(p + 4, sw | 0xffff0000);
@@ -128,7 +152,8 @@ function writeEnv(p: usize, wide: i32, protectedMode: i32): void {
       store<u32>(p + 20, dp);
       store<u32>(p + 24, ds | 0xffff0000);
     } else {
-      const i = ip + (cs << 4), d = dp + (ds << 4);
+      const i = ip + (cs << 4),
+        d = dp + (ds << 4);
       store<u32>(p + 12, (i & 0xffff) | 0xffff0000);
       store<u32>(p + 16, ((i >> 16) << 12) | op);
       store<u32>(p + 20, (d & 0xffff) | 0xffff0000);
@@ -145,7 +170,8 @@ function writeEnv(p: usize, wide: i32, protectedMode: i32): void {
     store<u16>(p + 10, <u16>dp);
     store<u16>(p + 12, <u16>ds);
   } else {
-    const i = ip + (cs << 4), d = dp + (ds << 4);
+    const i = ip + (cs << 4),
+      d = dp + (ds << 4);
     store<u16>(p + 6, <u16>i);
     store<u16>(p + 8, <u16>(((i >> 16) << 12) | op));
     store<u16>(p + 10, <u16>d);
@@ -165,11 +191,16 @@ export function x87_fnstenv(p: usize, wide: i32, protectedMode: i32): void {
 
 /** FLDENV: reads the image at p. An exception that is set and unmasked in it is pending afterwards. */
 export function x87_fldenv(p: usize, wide: i32, protectedMode: i32): void {
+  store<u32>(X87_REC, 0);
   const step: usize = wide ? 4 : 2;
   store<u32>(FPU_CW, (load<u16>(p) & 0x1f3f) | 0x40);
   setTagWord(load<u16>(p + 2 * step));
   setStatus(load<u16>(p + step));
-  let ip: u32, dp: u32, op: u32 = 0, cs: u32 = 0, ds: u32 = 0;
+  let ip: u32,
+    dp: u32,
+    op: u32 = 0,
+    cs: u32 = 0,
+    ds: u32 = 0;
   if (wide) {
     if (protectedMode) {
       ip = load<u32>(p + 12);
@@ -235,6 +266,7 @@ export function x87_frstor(p: usize, wide: i32, protectedMode: i32): void {
  * 0 for EFER.FFXSR.
  */
 export function x87_fxsave(p: usize, wide64: i32, xmms: i32): void {
+  x87_resolve();
   store<u16>(p, <u16>load<u32>(FPU_CW));
   store<u16>(p + 2, <u16>x87_status());
   store<u16>(p + 4, <u16>load<u32>(FPU_TAG));
@@ -260,6 +292,7 @@ export function x87_fxsave(p: usize, wide64: i32, xmms: i32): void {
 export function x87_fxrstor(p: usize, wide64: i32, xmms: i32): i32 {
   if (load<u32>(p + 24) & ~MXCSR_MASK) return 1;
   store<u32>(MXCSR, load<u32>(p + 24));
+  store<u32>(X87_REC, 0);
   store<u32>(FPU_CW, (load<u16>(p) & 0x1f3f) | 0x40);
   setStatus(load<u16>(p + 2));
   store<u32>(FPU_TAG, <u32>load<u8>(p + 4));

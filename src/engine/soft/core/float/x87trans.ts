@@ -3,16 +3,53 @@
 // cases nearer to a tie than 2^-50 of a unit in the last place. Trigonometric functions reduce by the 66-bit pi of Intel SDM volume 1, 8.3.8.
 
 import { FPU_SW } from '../../layout';
-import { ATANS, FACTORIALS, HALF_PI, LN2, LOGS, ODDS, PI, POWERS, QUARTER_PI, THREE_QUARTERS_PI, TWO_LOG2E } from './constants';
 import {
-  C_DENORMAL, C_INF, C_NAN, C_UNSUPPORTED, C_ZERO, R_INF, R_ZERO, aC, aE, aM, aS, bC, bE, bM, bS, env, finish80, invalid, mul, pack80,
-  rSe, rSig, setA, setB, setR, setZ, unpackA80, unpackAInt, unpackB80,
-} from './core';
-import { MSB, SW_C1, SW_C2, ZE, raise } from './env';
-import { beginX87, endTo, endX87, mergeStatus, pop, push, put, ready, readyA, st, stackFault, underflowTo, valid } from './x87stack';
+  ATANS,
+  FACTORIALS,
+  HALF_PI,
+  LN2,
+  LOGS,
+  ODDS,
+  PI,
+  POWERS,
+  QUARTER_PI,
+  THREE_QUARTERS_PI,
+  TWO_LOG2E,
+} from './constants';
+import { finish80, invalid, mul, pack80, rSe, rSig, setR, setZ } from './core';
+import { MSB, raise, SW_C1, SW_C2, ZE } from './env';
 import {
-  ONE, WIDE, wideAdd, wideCopy, wideDiv, wideInt, wideMul, wideNegate, widePolynomial, wideScale, wideSet, wideToZ,
+  aC,
+  aE,
+  aM,
+  aS,
+  bC,
+  bE,
+  bM,
+  bS,
+  C_INF,
+  C_NAN,
+  C_UNSUPPORTED,
+  C_ZERO,
+  unpackA80,
+  unpackAInt,
+  unpackB80,
+} from './unpack';
+import {
+  ONE,
+  WIDE,
+  wideAdd,
+  wideCopy,
+  wideDiv,
+  wideInt,
+  wideMul,
+  wideNegate,
+  widePolynomial,
+  wideScale,
+  wideSet,
+  wideToZ,
 } from './wide';
+import { beginX87, endTo, endX87, push, put, ready, readyA, st, stackFault, underflowTo, valid } from './x87stack';
 
 const X: usize = memory.data(24, 8);
 const Y: usize = memory.data(24, 8);
@@ -30,7 +67,8 @@ const PI_LO: u64 = 0x243f6a8885a308d3;
 
 /** a modulo pi / 2 into X (between -pi/4 and pi/4); the sign of a is left out. Returns the quotient modulo 4. */
 function reduce(): u32 {
-  let hi: u64 = 0, lo = aM;
+  let hi: u64 = 0,
+    lo = aM;
   let q: u32 = 0;
   // |a| <= pi/4 is sure below 2^-1; and no bit of a is below 2^-65 from 2^-2 on.
   if (aE < -1) {
@@ -49,7 +87,8 @@ function reduce(): u32 {
   }
   // Nearest: r > pi/4 becomes r - pi/2.
   let s: u32 = 0;
-  const dHi = PI_HI - hi - u64(PI_LO < lo), dLo = PI_LO - lo;
+  const dHi = PI_HI - hi - u64(PI_LO < lo),
+    dLo = PI_LO - lo;
   if (hi > dHi || (hi == dHi && lo > dLo)) {
     hi = dHi;
     lo = dLo;
@@ -100,7 +139,6 @@ function sinCos(which: i32): void {
 function trigOperand(): i32 {
   const r = st(0);
   unpackA80(load<u32>(r + 8), load<u64>(r));
-  store<u32>(FPU_SW, load<u32>(FPU_SW) & ~SW_C2);
   if (aC & C_INF) {
     finish80(invalid(), 64);
     return 1;
@@ -115,6 +153,7 @@ function outOfRange(): void {
 
 /** FSIN (which = 1), FCOS (which = 2) */
 function sinOrCos(which: i32): void {
+  store<u32>(FPU_SW, load<u32>(FPU_SW) & ~SW_C2);
   if (!valid(0)) {
     underflowTo(0, 0);
     return;
@@ -151,6 +190,7 @@ export function x87_cos(): void {
 
 /** Checks the stack of an instruction that replaces ST(0) and pushes. false: a fault, dealt with. */
 function pushOperands(): bool {
+  store<u32>(FPU_SW, load<u32>(FPU_SW) & ~SW_C2);
   const full = valid(7);
   if (valid(0) && !full) return true;
   if (stackFault(valid(0) ? SW_C1 : 0)) {
@@ -191,7 +231,8 @@ export function x87_sincos(): void {
   sinCos(3);
   wideToZ(COS);
   pack80(64);
-  const se = rSe, sig = rSig;
+  const se = rSe,
+    sig = rSig;
   wideToZ(SIN);
   pack80(64);
   if (!endX87()) return;
@@ -212,7 +253,11 @@ export function x87_ptan(): void {
   }
   if (how == 0) {
     if (aC & C_ZERO) setR(aS << 15, 0);
-    else {
+    else if (aE < -40) {
+      // x + x^3 / 3: just above x.
+      setZ(aS, aE, aM, 1);
+      pack80(64);
+    } else {
       sinCos(3);
       wideDiv(SIN, SIN, COS);
       wideToZ(SIN);
@@ -229,7 +274,8 @@ export function x87_ptan(): void {
 // ---- arc tangent ---------------------------------------------------------------------------------------------------
 
 function unpackTwo(): void {
-  const r = st(0), s = st(1);
+  const r = st(0),
+    s = st(1);
   unpackA80(load<u32>(r + 8), load<u64>(r));
   unpackB80(load<u32>(s + 8), load<u64>(s));
 }
@@ -264,7 +310,8 @@ function arcTangent(): void {
   wideSet(X, 0, aE, aM, 0);
   wideSet(Y, 0, bE, bM, 0);
   const steep = bE > aE || (bE == aE && bM > aM);
-  const big = steep ? Y : X, small = steep ? X : Y;
+  const big = steep ? Y : X,
+    small = steep ? X : Y;
   // The nearest n / 32 to small / big: atan(small / big) = atan(c) + atan((small - c big) / (big + c small)).
   const d = load<i32>(big, 4) - load<i32>(small, 4);
   let n = 0;
@@ -459,7 +506,7 @@ function exponential(): void {
   // n / 32 is the nearest; 2^a - 1 = p + e + p e with p = 2^(n / 32) - 1, e = 2^(a - n / 32) - 1.
   let n = 0;
   if (aE >= -7) {
-    n = <i32>(((aM >> (-1 - aE)) + ((<u64>1) << 58)) >> 59);
+    n = <i32>(((aM >> (0 - aE)) + ((<u64>1) << 57)) >> 58);
     if (aS) n = 0 - n;
     wideInt(U, 0 - n);
     wideScale(U, -5);
