@@ -12,7 +12,10 @@ import { benchGuest } from './lib/guests.mjs';
 import { stamp } from './lib/stamp.mjs';
 
 const CLI = join(dirname(fileURLToPath(import.meta.url)), '..', 'dist', 'cli', 'main.js');
-const PROGRAMS = 'crc sha collatz div fib interp qsort list memcpy repmov words fault getppid read1 fork exec pipe nbody mandel libm nbody87 mandel87'.split(' ');
+const PROGRAMS =
+  'crc sha collatz div fib interp qsort list memcpy repmov words fault getppid read1 fork exec pipe nbody mandel libm nbody87 mandel87'.split(
+    ' ',
+  );
 const QEMU = 'qemu-system-x86_64';
 
 const { values: options } = parseArgs({
@@ -52,11 +55,48 @@ function launchers(arch, words) {
   const stats = join(scratch, `stats-${process.hrtime.bigint()}.json`);
   return {
     ours: {
-      command: [process.execPath, CLI, 'run', '--arch', arch, '--kernel', guest.kernel, '--initrd', guest.initrd, '--memory', '512M', '--append', append, '--no-reboot', '--stats', stats],
+      command: [
+        process.execPath,
+        CLI,
+        'run',
+        '--arch',
+        arch,
+        '--kernel',
+        guest.kernel,
+        '--initrd',
+        guest.initrd,
+        '--memory',
+        '512M',
+        '--append',
+        append,
+        '--no-reboot',
+        '--stats',
+        stats,
+      ],
       stats: () => JSON.parse(readFileSync(stats, 'utf8')),
     },
     qemu: {
-      command: [QEMU, '-accel', 'tcg', '-M', 'pc', '-m', '512', '-nodefaults', '-no-reboot', '-display', 'none', '-serial', 'stdio', '-kernel', guest.kernel, '-initrd', guest.initrd, '-append', append],
+      command: [
+        QEMU,
+        '-accel',
+        'tcg',
+        '-M',
+        'pc',
+        '-m',
+        '512',
+        '-nodefaults',
+        '-no-reboot',
+        '-display',
+        'none',
+        '-serial',
+        'stdio',
+        '-kernel',
+        guest.kernel,
+        '-initrd',
+        guest.initrd,
+        '-append',
+        append,
+      ],
     },
   };
 }
@@ -80,7 +120,17 @@ async function boot(arch) {
     }
   }
   const ratios = times.ours.map((t, i) => t / times.qemu[i]);
-  row([`boot ${arch}`, f(median(times.ours)), f(median(times.qemu)), `${f(median(ratios))} x`, f(median(memory.ours), 0), f(median(memory.qemu), 0)], [18, 10, 10, 8, 10, 10]);
+  row(
+    [
+      `boot ${arch}`,
+      f(median(times.ours)),
+      f(median(times.qemu)),
+      `${f(median(ratios))} x`,
+      f(median(memory.ours), 0),
+      f(median(memory.qemu), 0),
+    ],
+    [18, 10, 10, 8, 10, 10],
+  );
 }
 
 /** Instructions per second, from the launcher's own counters: a whole run less a run that only boots. */
@@ -95,7 +145,10 @@ async function speed(arch) {
   const boots = [];
   for (let n = 0; n < runs; n++) boots.push(await counted('vmm.do=poweroff'));
   const bootInstructions = median(boots.map((b) => b.instructions));
-  row([`boot ${arch}`, f(median(boots.map((b) => b.instructions / b.seconds / 1e6)), 0), f(bootInstructions / 1e6, 0)], [18, 10, 12]);
+  row(
+    [`boot ${arch}`, f(median(boots.map((b) => b.instructions / b.seconds / 1e6)), 0), f(bootInstructions / 1e6, 0)],
+    [18, 10, 12],
+  );
   for (const name of ['crc', 'sha', 'fib']) {
     const list = [];
     for (let n = 0; n < runs; n++) {
@@ -121,9 +174,14 @@ async function programs(arch) {
   const wanted = options.programs.split(',');
   const words = `vmm.do=bench vmm.bench=${wanted.join()} vmm.scale=${options.scale}`;
   const native = spawnSync(benchGuest(arch).native, [wanted.join(), options.scale], { encoding: 'utf8' });
-  const truth = new Map([...native.stdout.matchAll(/^BENCH (\S+) ([\d.]+) chk=(\w+)/gm)].map((m) => [m[1], { seconds: Number(m[2]), checksum: m[3] }]));
+  const truth = new Map(
+    [...native.stdout.matchAll(/^BENCH (\S+) ([\d.]+) chk=(\w+)/gm)].map((m) => [
+      m[1],
+      { seconds: Number(m[2]), checksum: m[3] },
+    ]),
+  );
   const all = { ours: new Map(), qemu: new Map() };
-  let peak = {};
+  const peak = {};
   for (let n = 0; n < runs; n++) {
     for (const who of ['ours', 'qemu']) {
       const result = await stamp(launchers(arch, words)[who].command, { timeout: 1800 });
@@ -152,9 +210,21 @@ async function programs(arch) {
     // libm picks its code by the processor's features (FMA): ours has none, so QEMU's sum is the one to meet.
     const meets = [expected?.checksum, name === 'libm' ? qemu?.checksum : undefined].includes(ours?.checksum);
     if (!meets) wrong++;
-    row([name, f(ours && median(ours.seconds), 3), f(qemu && median(qemu.seconds), 3), f(expected?.seconds, 3), f(ratio), meets ? 'same' : `WRONG ${ours?.checksum}`], widths);
+    row(
+      [
+        name,
+        f(ours && median(ours.seconds), 3),
+        f(qemu && median(qemu.seconds), 3),
+        f(expected?.seconds, 3),
+        f(ratio),
+        meets ? 'same' : `WRONG ${ours?.checksum}`,
+      ],
+      widths,
+    );
   }
-  console.log(`geometric mean ${f(Math.exp(product / count))} x QEMU over ${count} programs; ${wrong} wrong checksums; peak memory ${f(peak.ours, 0)} and ${f(peak.qemu, 0)} MiB`);
+  console.log(
+    `geometric mean ${f(Math.exp(product / count))} x QEMU over ${count} programs; ${wrong} wrong checksums; peak memory ${f(peak.ours, 0)} and ${f(peak.qemu, 0)} MiB`,
+  );
   if (wrong) process.exitCode = 1;
 }
 

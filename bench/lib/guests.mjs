@@ -3,32 +3,55 @@
  * program and an /init that obeys kernel words (programs/init). Both launchers get the very same files.
  */
 import { spawnSync } from 'node:child_process';
-import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { writeCpio } from '../../dist/boot/cpio.js';
-import { createHash } from 'node:crypto';
 
 const PROGRAMS = join(dirname(fileURLToPath(import.meta.url)), '..', 'programs');
-export const PACKAGES = { amd64: ['linux-image-cloud-amd64', 'busybox-static'], i386: ['linux-image-686', 'busybox-static'] };
+export const PACKAGES = {
+  amd64: ['linux-image-cloud-amd64', 'busybox-static'],
+  i386: ['linux-image-686', 'busybox-static'],
+};
 
 function run(command, args, options = {}) {
   const r = spawnSync(command, args, { encoding: 'utf8', maxBuffer: 1 << 28, ...options });
   if (r.error) throw new Error(`${command} is needed for the benchmarks and did not start: ${r.error.message}`);
-  if (r.status !== 0) throw new Error(`${command} ${args.join(' ')} failed (${r.status}): ${r.stderr.trim().split('\n').at(-1)}`);
+  if (r.status !== 0)
+    throw new Error(`${command} ${args.join(' ')} failed (${r.status}): ${r.stderr.trim().split('\n').at(-1)}`);
   return r.stdout;
 }
 
 function download(arch, directory) {
   const apt = join(directory, `apt-${arch}`);
-  for (const d of ['state/lists/partial', 'cache/archives/partial', 'debs']) mkdirSync(join(apt, d), { recursive: true });
+  for (const d of ['state/lists/partial', 'cache/archives/partial', 'debs'])
+    mkdirSync(join(apt, d), { recursive: true });
   writeFileSync(join(apt, 'status'), '');
   const options = [
-    '-q', `APT::Architecture=${arch}`, `APT::Architectures=${arch}`, `Dir::State=${apt}/state`,
-    `Dir::State::status=${apt}/status`, `Dir::Cache=${apt}/cache`, 'Acquire::Languages=none', 'Debug::NoLocking=1', 'APT::Sandbox::User=root',
+    '-q',
+    `APT::Architecture=${arch}`,
+    `APT::Architectures=${arch}`,
+    `Dir::State=${apt}/state`,
+    `Dir::State::status=${apt}/status`,
+    `Dir::Cache=${apt}/cache`,
+    'Acquire::Languages=none',
+    'Debug::NoLocking=1',
+    'APT::Sandbox::User=root',
   ].flatMap((o) => (o === '-q' ? [o] : ['-o', o]));
-  run('apt-get', [...options, 'update']);
+  // A source without this architecture fails the update as a whole; the downloads below tell whether the rest will do.
+  spawnSync('apt-get', [...options, 'update']);
   for (const name of PACKAGES[arch]) {
     const depends = run('apt-cache', [...options, 'depends', name]);
     const real = /Depends: (linux-image-[0-9]\S*)/.exec(depends)?.[1] ?? name;
@@ -58,7 +81,11 @@ export function benchGuest(arch) {
   for (const f of readdirSync(PROGRAMS).sort()) key.update(readFileSync(join(PROGRAMS, f)));
   const cache = join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'typevisor', 'bench');
   const directory = join(cache, `${arch}-${key.digest('hex').slice(0, 12)}`);
-  const guest = { kernel: join(directory, 'vmlinuz'), initrd: join(directory, 'initrd.cpio'), native: join(directory, 'bench') };
+  const guest = {
+    kernel: join(directory, 'vmlinuz'),
+    initrd: join(directory, 'initrd.cpio'),
+    native: join(directory, 'bench'),
+  };
   if (existsSync(directory)) return guest;
   mkdirSync(cache, { recursive: true });
   const work = mkdtempSync(join(cache, '.new-'));

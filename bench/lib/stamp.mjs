@@ -60,7 +60,10 @@ export function stamp(command, { until, timeout = 600, settle = 0 } = {}) {
     child.on('close', (code) => {
       clearInterval(watch);
       clearTimeout(limit);
-      if (timedOut) reject(new Error(`${command[0]} took more than ${timeout} s; last line: ${lines.at(-1)?.text ?? 'none'}; ${errors}`));
+      if (timedOut)
+        reject(
+          new Error(`${command[0]} took more than ${timeout} s; last line: ${lines.at(-1)?.text ?? 'none'}; ${errors}`),
+        );
       else resolve({ lines, end: now(), code, memory, errors });
     });
   });

@@ -297,7 +297,7 @@ export class Machine<B extends MachineBoard = MachineBoard> {
     const { host } = this;
     const limit = this.config.timeout === undefined ? Number.POSITIVE_INFINITY : this.config.timeout * 1e9;
     const deadline = this.startedAt + limit;
-    this.lastYield = host.now();
+    this.lastYield = this.lastDeadCheck = host.now();
     for (;;) {
       if (this.result !== undefined) return;
       const now = host.now();
@@ -377,7 +377,7 @@ export class Machine<B extends MachineBoard = MachineBoard> {
     if (left <= 0) return;
     const congested = this.options.flush?.();
     if (congested !== undefined) await congested;
-    await host.sleepUntil(Math.min(from + left, deadline));
+    await host.sleepUntil(Math.min(from + left, deadline, this.lastDeadCheck + DEAD_CHECK_EVERY));
     this.idleNs += host.now() - from;
   }
 

@@ -46,9 +46,7 @@ describe('the test assembler', () => {
   test('knows labels before and behind, symbols and RIP-relative operands', () => {
     const program = assemble(64, 0x10000, 'lea rax, [rel data]\n mov ecx, limit+2*3\n data: dq data', { limit: 10 });
     expect(program.at('data')).toBe(0x1000c);
-    expect([...program.bytes]).toEqual([
-      0x48, 0x8d, 0x05, 5, 0, 0, 0, 0xb9, 16, 0, 0, 0, 0x0c, 0, 1, 0, 0, 0, 0, 0,
-    ]);
+    expect([...program.bytes]).toEqual([0x48, 0x8d, 0x05, 5, 0, 0, 0, 0xb9, 16, 0, 0, 0, 0x0c, 0, 1, 0, 0, 0, 0, 0]);
   });
 
   test('switches the code size in the middle of a program', () => {

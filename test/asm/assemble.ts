@@ -13,14 +13,14 @@ import {
   CodeExt,
   Encoder,
   Instruction,
+  OpCodeOperandKind as K,
   MemorySizeExt,
   Mnemonic,
-  OpCodeOperandKind as K,
   OpKind,
   Register,
   RegisterExt,
 } from 'iced-x86';
-import { evaluate, type Operand, parseOperand, splitOperands, type Symbols } from './operands.js';
+import { evaluate, type Operand, parseOperand, type Symbols, splitOperands } from './operands.js';
 
 export type Bits = 16 | 32 | 64;
 
@@ -76,7 +76,10 @@ function forms(): Map<string, Form[]> {
         far: /_m16(16|32|64)$/.test(name) && /^(Call|Jmp)/.test(name),
         modes: { 16: info.mode16, 32: info.mode32, 64: info.mode64 },
       };
-      const keys = new Set([Mnemonic[info.mnemonic].toLowerCase(), name.replace(/^VEX_/, '').split('_')[0].toLowerCase()]);
+      const keys = new Set([
+        Mnemonic[info.mnemonic].toLowerCase(),
+        name.replace(/^VEX_/, '').split('_')[0].toLowerCase(),
+      ]);
       for (const key of keys) {
         const list = table.get(key);
         if (list) list.push(form);
@@ -335,7 +338,12 @@ function directive(text: string, address: number, symbols: Symbols): Uint8Array 
  * @param symbols names that the program may use beside its labels
  * @throws Error naming the line that has no encoding
  */
-export function assemble(bits: Bits, origin: number, source: string, symbols: Readonly<Record<string, number | bigint>> = {}): Program {
+export function assemble(
+  bits: Bits,
+  origin: number,
+  source: string,
+  symbols: Readonly<Record<string, number | bigint>> = {},
+): Program {
   const lines = parseLines(source);
   const sizes = new Array<number>(lines.length).fill(0);
   const labels = new Map<string, number>();

@@ -25,7 +25,15 @@ for (const [name, value] of Object.entries(Register))
   if (typeof value === 'number' && value !== Register.None) REGISTERS.set(name.toLowerCase(), value);
 for (let n = 8; n < 16; n++) REGISTERS.set(`r${n}b`, REGISTERS.get(`r${n}l`)!);
 
-const SIZES: Readonly<Record<string, number>> = { byte: 1, word: 2, dword: 4, fword: 6, qword: 8, tword: 10, oword: 16 };
+const SIZES: Readonly<Record<string, number>> = {
+  byte: 1,
+  word: 2,
+  dword: 4,
+  fword: 6,
+  qword: 8,
+  tword: 10,
+  oword: 16,
+};
 
 export function splitOperands(text: string): string[] {
   if (!text.trim()) return [];
@@ -60,7 +68,8 @@ export function evaluate(text: string, symbols: Symbols): bigint {
   };
   const sum = (): bigint => {
     let value = product();
-    while (tokens[at] === '+' || tokens[at] === '-') value = tokens[at++] === '+' ? value + product() : value - product();
+    while (tokens[at] === '+' || tokens[at] === '-')
+      value = tokens[at++] === '+' ? value + product() : value - product();
     return value;
   };
   const value = sum();
@@ -72,7 +81,11 @@ export function parseOperand(source: string, symbols: Symbols, bits: number): Op
   let text = source;
   let size: number | undefined;
   let far = false;
-  for (let m = /^(byte|word|dword|fword|qword|tword|oword|far)\b\s*/.exec(text); m; m = /^(byte|word|dword|fword|qword|tword|oword|far)\b\s*/.exec(text)) {
+  for (
+    let m = /^(byte|word|dword|fword|qword|tword|oword|far)\b\s*/.exec(text);
+    m;
+    m = /^(byte|word|dword|fword|qword|tword|oword|far)\b\s*/.exec(text)
+  ) {
     if (m[1] === 'far') far = true;
     else size = SIZES[m[1]];
     text = text.slice(m[0].length);

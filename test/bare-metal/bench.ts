@@ -42,7 +42,24 @@ export interface PortAccess {
   readonly value: number;
 }
 
-const NAMES = ['rax', 'rcx', 'rdx', 'rbx', 'rsp', 'rbp', 'rsi', 'rdi', 'r8', 'r9', 'r10', 'r11', 'r12', 'r13', 'r14', 'r15'] as const;
+const NAMES = [
+  'rax',
+  'rcx',
+  'rdx',
+  'rbx',
+  'rsp',
+  'rbp',
+  'rsi',
+  'rdi',
+  'r8',
+  'r9',
+  'r10',
+  'r11',
+  'r12',
+  'r13',
+  'r14',
+  'r15',
+] as const;
 export type RegisterName = (typeof NAMES)[number];
 const WITH_ERROR = new Set([8, 10, 11, 12, 13, 14, 17]);
 const SELECTORS = ['K64', 'KDATA', 'K32', 'U32', 'UDATA', 'U64', 'K16', 'KDATA16', 'TR', 'LDTR'] as const;
@@ -201,7 +218,12 @@ export class Bench {
   // ---- programs ----------------------------------------------------------------------------------------------------------
   /** Assembles at an address (default: where this machine's code goes) and places it. */
   load(source: string, at: number = this.code, bits: Bits = this.bits): Program {
-    const program = assemble(bits, this.mode === 'real' || this.mode === 'v8086' ? at & 0xffff : at, source, this.symbols());
+    const program = assemble(
+      bits,
+      this.mode === 'real' || this.mode === 'v8086' ? at & 0xffff : at,
+      source,
+      this.symbols(),
+    );
     this.write(at, program.bytes);
     return program;
   }
@@ -214,7 +236,22 @@ export class Bench {
   /** Names for programs: addresses and selectors. */
   symbols(): Record<string, number> {
     const table = L as unknown as Record<string, number>;
-    const names = ['GDT', 'IDT', 'TSS', 'LDT', 'TSS2', 'CODE', 'DATA', 'USER_CODE', 'USER_DATA', 'USER_STACK', 'STACK', 'WINDOW', 'SPARE', 'FREE'];
+    const names = [
+      'GDT',
+      'IDT',
+      'TSS',
+      'LDT',
+      'TSS2',
+      'CODE',
+      'DATA',
+      'USER_CODE',
+      'USER_DATA',
+      'USER_STACK',
+      'STACK',
+      'WINDOW',
+      'SPARE',
+      'FREE',
+    ];
     return Object.fromEntries([...names, ...SELECTORS].map((name) => [name, table[name]]));
   }
 

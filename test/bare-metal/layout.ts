@@ -76,7 +76,12 @@ export function descriptor(base: number, limit: number, attributes: number): big
   const b = BigInt(base >>> 0);
   const a = BigInt(attributes);
   return (
-    (l & 0xffffn) | ((b & 0xffffffn) << 16n) | ((a & 0xffn) << 40n) | ((l >> 16n) << 48n) | ((a >> 12n) << 52n) | ((b >> 24n) << 56n)
+    (l & 0xffffn) |
+    ((b & 0xffffffn) << 16n) |
+    ((a & 0xffn) << 40n) |
+    ((l >> 16n) << 48n) |
+    ((a >> 12n) << 52n) |
+    ((b >> 24n) << 56n)
   );
 }
 
@@ -95,7 +100,13 @@ export function gate(selector: number, offset: number | bigint, options: GateOpt
   const { type = 14, dpl = 0, present = true, ist = 0, count = 0 } = options;
   const o = BigInt(offset);
   const access = BigInt(type | (dpl << 5) | (present ? 0x80 : 0));
-  return (o & 0xffffn) | (BigInt(selector) << 16n) | (BigInt(ist | count) << 32n) | (access << 40n) | (((o >> 16n) & 0xffffn) << 48n);
+  return (
+    (o & 0xffffn) |
+    (BigInt(selector) << 16n) |
+    (BigInt(ist | count) << 32n) |
+    (access << 40n) |
+    (((o >> 16n) & 0xffffn) << 48n)
+  );
 }
 
 export function gateHigh(offset: number | bigint): bigint {
@@ -113,13 +124,71 @@ export const G = 0x100;
 export const NX = 1n << 63n;
 
 // ---- vectors, error codes, flags ---------------------------------------------------------------------------------------
-export const V = { DE: 0, DB: 1, NMI: 2, BP: 3, OF: 4, BR: 5, UD: 6, NM: 7, DF: 8, TS: 10, NP: 11, SS: 12, GP: 13, PF: 14, MF: 16, AC: 17, XM: 19 } as const;
-export const CR0 = { PE: 1n, MP: 2n, EM: 4n, TS: 8n, ET: 16n, NE: 32n, WP: 1n << 16n, AM: 1n << 18n, NW: 1n << 29n, CD: 1n << 30n, PG: 1n << 31n } as const;
+export const V = {
+  DE: 0,
+  DB: 1,
+  NMI: 2,
+  BP: 3,
+  OF: 4,
+  BR: 5,
+  UD: 6,
+  NM: 7,
+  DF: 8,
+  TS: 10,
+  NP: 11,
+  SS: 12,
+  GP: 13,
+  PF: 14,
+  MF: 16,
+  AC: 17,
+  XM: 19,
+} as const;
+export const CR0 = {
+  PE: 1n,
+  MP: 2n,
+  EM: 4n,
+  TS: 8n,
+  ET: 16n,
+  NE: 32n,
+  WP: 1n << 16n,
+  AM: 1n << 18n,
+  NW: 1n << 29n,
+  CD: 1n << 30n,
+  PG: 1n << 31n,
+} as const;
 export const CR4 = {
-  VME: 1n, PVI: 2n, TSD: 4n, DE: 8n, PSE: 0x10n, PAE: 0x20n, MCE: 0x40n, PGE: 0x80n, PCE: 0x100n, OSFXSR: 0x200n, OSXMMEXCPT: 0x400n,
-  UMIP: 0x800n, FSGSBASE: 1n << 16n, PCIDE: 1n << 17n, OSXSAVE: 1n << 18n, SMEP: 1n << 20n, SMAP: 1n << 21n,
+  VME: 1n,
+  PVI: 2n,
+  TSD: 4n,
+  DE: 8n,
+  PSE: 0x10n,
+  PAE: 0x20n,
+  MCE: 0x40n,
+  PGE: 0x80n,
+  PCE: 0x100n,
+  OSFXSR: 0x200n,
+  OSXMMEXCPT: 0x400n,
+  UMIP: 0x800n,
+  FSGSBASE: 1n << 16n,
+  PCIDE: 1n << 17n,
+  OSXSAVE: 1n << 18n,
+  SMEP: 1n << 20n,
+  SMAP: 1n << 21n,
 } as const;
 export const EFER = { SCE: 1n, LME: 0x100n, LMA: 0x400n, NXE: 0x800n } as const;
 export const F = {
-  CF: 1, PF: 4, AF: 16, ZF: 64, SF: 128, TF: 0x100, IF: 0x200, DF: 0x400, OF: 0x800, NT: 0x4000, RF: 0x10000, VM: 0x20000, AC: 0x40000, ID: 0x200000,
+  CF: 1,
+  PF: 4,
+  AF: 16,
+  ZF: 64,
+  SF: 128,
+  TF: 0x100,
+  IF: 0x200,
+  DF: 0x400,
+  OF: 0x800,
+  NT: 0x4000,
+  RF: 0x10000,
+  VM: 0x20000,
+  AC: 0x40000,
+  ID: 0x200000,
 } as const;

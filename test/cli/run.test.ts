@@ -139,15 +139,16 @@ describe.skipIf(!hasScript)('on a terminal', () => {
   };
 
   test('Ctrl-a x ends the guest with status 0 and the terminal is as it was', async () => {
-    const { stdout } = await onTerminal(line('echo'), { when: 'ready', type: 'abc\x01x' });
+    // What is typed reaches the guest raw: the guest's echo is the only one.
+    const { stdout } = await onTerminal(line('echo'), { when: 'ready', type: 'abc' }, { when: 'abc', type: '\x01x' });
     expect(stdout).toMatch(/status 0/);
-    expect(stdout).toMatch(/abc/);
+    expect(stdout.match(/abc/g)).toHaveLength(1);
     const [before, after] = settings(stdout);
     expect(before).toBeDefined();
     expect(after).toBe(before);
   });
 
-  test('^C three times ends it, and the guest sees each of them', async () => {
+  test('^C three times ends it, as nobody could guess Ctrl-a x', async () => {
     const { stdout } = await onTerminal(line('echo'), { when: 'ready', type: '\x03\x03\x03' });
     expect(stdout).toMatch(/status 0/);
     const [before, after] = settings(stdout);
@@ -168,7 +169,7 @@ describe.skipIf(!hasScript)('on a terminal', () => {
   });
 
   test('a crash of the guest leaves the terminal as it was', async () => {
-    const { stdout } = await onTerminal(line('crash'), { when: 'never', type: '' });
+    const { stdout } = await onTerminal(line('crash'), { when: 'never' });
     expect(stdout).toMatch(/status 3/);
     const [before, after] = settings(stdout);
     expect(after).toBe(before);

@@ -39,17 +39,17 @@ export interface Cue {
   readonly act?: (output: string) => void;
 }
 
-/** Runs a line of shell on a terminal of its own. Once `when` has been printed, types or does something. */
-export async function onTerminal(line: string, { when, type = '', act }: Cue): Promise<Outcome> {
+/** Runs a line of shell on a terminal of its own; types or does what each cue says once its `when` has been printed. */
+export async function onTerminal(line: string, ...cues: Cue[]): Promise<Outcome> {
   const child = spawn('script', ['-qefc', line, '/dev/null'], { timeout: 60_000 });
   let stdout = '';
-  let done = false;
   child.stdout.setEncoding('latin1').on('data', (text: string) => {
     stdout += text;
-    if (done || !stdout.includes(when)) return;
-    done = true;
-    child.stdin.write(type);
-    act?.(stdout);
+    while (cues.length > 0 && stdout.includes(cues[0].when)) {
+      const { type = '', act } = cues.shift()!;
+      child.stdin.write(type);
+      act?.(stdout);
+    }
   });
   const status = await new Promise<number | null>((resolve) => child.on('close', resolve));
   return { status, stdout, stderr: '' };

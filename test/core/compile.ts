@@ -38,7 +38,7 @@ async function compile(out: string): Promise<void> {
     },
     writeFile: (name, contents, base) => writeFileSync(join(base, name), contents),
     listFiles: () => [],
-  }, );
+  });
   if (error) throw new Error(`asc: ${error.message}\n${stderr.toString()}`);
 }
 

@@ -1,11 +1,17 @@
-import { describe, expect, test } from 'vitest';
+import { beforeAll, describe, expect, test } from 'vitest';
 import { assemble } from '../asm/assemble.js';
 import { TestMachine } from './machine.js';
+
+// Compiles the core, which may take a while.
+beforeAll(async () => void (await TestMachine.create()));
 
 describe('real mode', () => {
   test('runs from CS:IP, and INT pushes FLAGS, CS and IP and goes through the vector table', async () => {
     const m = await TestMachine.create();
-    const program = assemble(16, 0x7c00, `
+    const program = assemble(
+      16,
+      0x7c00,
+      `
       mov sp, 0x7000
       mov ax, 0x1234
       mov word [0x80], handler
@@ -16,7 +22,8 @@ describe('real mode', () => {
       hlt
       handler: mov cx, ax
       iret
-    `);
+    `,
+    );
     m.write(0x7c00, program.bytes);
     m.set((s) => {
       s.cs = { ...s.cs, selector: 0, base: 0n };

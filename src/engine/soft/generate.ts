@@ -3,6 +3,7 @@ import { generateInterpreter } from './interpreter.js';
 import type { HandlerSpec } from './isa/define.js';
 import { expand } from './isa/expand.js';
 import { FIXED_HANDLERS } from './isa/fixed.js';
+import { HOT } from './isa/hot.js';
 import { INSTRUCTIONS } from './isa/index.js';
 
 export interface Generated {
@@ -13,16 +14,18 @@ export interface Generated {
   readonly names: readonly string[];
 }
 
-/** Handlers that become cases of the interpreter's big function. 16-bit operands and slow stacks are rare in every guest. */
+/** Cases of the interpreter's big function: what profiles show, and what has longer records than the rest. */
 function isHot(h: HandlerSpec): boolean {
-  if (h.operands.some((o) => o.kind === 'imm' && o.size === 8)) return true; // their records are longer
-  if (!h.instruction.attributes.hot || h.variant.slowStack) return false;
-  return !h.operands.some((o) => 'size' in o && o.size === 2 && o.kind !== 'imm' && h.instruction.name !== 'movzx');
+  return HOT.has(h.key) || h.operands.some((o) => o.kind === 'imm' && o.size === 8);
 }
 
 /** @param profileAt see generateInterpreter */
 export function generate(profileAt?: number): Generated {
   const expansion = expand(INSTRUCTIONS);
   const interpreter = generateInterpreter(expansion.handlers, isHot, FIXED_HANDLERS, profileAt);
-  return { interpreter: interpreter.wasm, tables: expansion.buildTables(interpreter.numberOf), names: interpreter.names };
+  return {
+    interpreter: interpreter.wasm,
+    tables: expansion.buildTables(interpreter.numberOf),
+    names: interpreter.names,
+  };
 }

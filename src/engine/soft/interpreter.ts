@@ -7,8 +7,8 @@ import type { HandlerSpec } from './isa/define.js';
 import * as L from './layout.js';
 import { FunctionBuilder, type Label } from './wasm/function.js';
 import { ModuleBuilder, type Signature } from './wasm/module.js';
-import * as w from './wasm/ops.js';
 import type { Expr, ValType } from './wasm/ops.js';
+import * as w from './wasm/ops.js';
 
 /** Handlers that are not instructions, by their fixed numbers (layout.ts). */
 export interface FixedHandler {
@@ -84,6 +84,7 @@ function coldHandler(spec: HandlerSpec, imports: CoreImports): FunctionBuilder {
   const context: HandlerContext = {
     f,
     rec,
+    from: w.i32c(0),
     tlb: field('i32', L.TLB_CUR),
     addressMask: field('i64', L.ADDR_MASK),
     next: (skip) => {
@@ -128,6 +129,7 @@ function runFunction(
   };
   const rec = local('i32');
   const block = local('i32');
+  const from = local('i32'); // the record that branched here, or 0
   const tlb = local('i32');
   const mask = local('i64');
   const rip = local('i64');
@@ -135,13 +137,22 @@ function runFunction(
   const code = local('i32');
   const count = local('i32');
   const core = (name: string, result: ValType | undefined, ...args: Expr[]) =>
-    w.call(imports.index(name, args.map((a) => a.type), result), result, args);
+    w.call(
+      imports.index(
+        name,
+        args.map((a) => a.type),
+        result,
+      ),
+      result,
+      args,
+    );
 
   const reload = () => {
     tlb.set(field('i32', L.TLB_CUR));
     mask.set(field('i64', L.ADDR_MASK));
     rip.set(field('i64', L.RIP));
     slot.set(w.i32c(0));
+    rec.set(w.i32c(0));
   };
   const leave = () => f.return(field('i32', L.EXIT_REASON));
 
@@ -152,7 +163,10 @@ function runFunction(
     const entry = f.temp('i32');
     f.set(entry, w.shl(index, w.i32c(4)));
     const e = w.localGet(entry, 'i32', true);
-    const hit = w.and(w.eq(w.load('i64', e, L.JC_BASE), rip.get), w.eq(w.load('i32', e, L.JC_BASE + 12), field('i32', L.MODE)));
+    const hit = w.and(
+      w.eq(w.load('i64', e, L.JC_BASE), rip.get),
+      w.eq(w.load('i32', e, L.JC_BASE + 12), field('i32', L.MODE)),
+    );
     f.if(
       hit,
       () => block.set(w.load('i32', e, L.JC_BASE + 8)),
@@ -187,6 +201,7 @@ function runFunction(
     });
     f.do(w.store('i32', at(0), w.sub(count.get, w.load('i32_16u', block.get, L.BLK_COUNT)), L.COUNT));
     f.do(w.store('i32', at(0), block.get, L.CUR_BLOCK));
+    from.set(rec.get);
     rec.set(w.add(block.get, w.i32c(L.BLK_HEADER)));
   };
 
@@ -203,6 +218,7 @@ function runFunction(
               const context: HandlerContext = {
                 f,
                 rec: rec.stable,
+                from: from.stable,
                 tlb: tlb.stable,
                 addressMask: mask.stable,
                 next: (skip) => {

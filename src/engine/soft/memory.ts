@@ -42,7 +42,9 @@ export class SoftMemory implements GuestMemory {
   view(gpa: number, length: number): Uint8Array {
     const offset = this.#offset(gpa, length);
     if (offset < 0)
-      throw new RangeError(`guest-physical ${hex(gpa)}, ${length} bytes, is not wholly RAM (${this.size / 2 ** 20} MiB)`);
+      throw new RangeError(
+        `guest-physical ${hex(gpa)}, ${length} bytes, is not wholly RAM (${this.size / 2 ** 20} MiB)`,
+      );
     const { bytes, gpa: start } = this.regions[gpa >= FOUR_GIB ? 1 : 0];
     return bytes.subarray(gpa - start, gpa - start + length);
   }

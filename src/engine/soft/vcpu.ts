@@ -142,7 +142,10 @@ export class SoftVcpu implements Vcpu {
       case L.EXIT_SHUTDOWN:
         return { kind: 'shutdown', detail: `triple fault, last vector ${this.#get32(L.EXIT_ARG)}` };
       case L.EXIT_DEBUG:
-        return { kind: 'debug', reason: (['step', 'breakpoint', 'watchpoint'] as const)[this.#get32(L.EXIT_ARG)] ?? 'step' };
+        return {
+          kind: 'debug',
+          reason: (['step', 'breakpoint', 'watchpoint'] as const)[this.#get32(L.EXIT_ARG)] ?? 'step',
+        };
       default:
         return { kind: 'error', detail: `the interpreter left with reason ${reason}` };
     }
@@ -190,7 +193,9 @@ export class SoftVcpu implements Vcpu {
   }
 
   #get32(address: number): number {
-    return this.#image ? new DataView(this.#image.buffer).getUint32(address - IMAGE_START, true) : this.#engine.view.getUint32(address, true);
+    return this.#image
+      ? new DataView(this.#image.buffer).getUint32(address - IMAGE_START, true)
+      : this.#engine.view.getUint32(address, true);
   }
 
   #put32(address: number, value: number): void {

@@ -8,8 +8,8 @@ import {
   BLK_HASH_NEXT,
   BLK_HEADER,
   BLK_MODE,
-  BLK_PAGE2,
   BLK_PAGE_NEXT,
+  BLK_PAGE2,
   BLK_START,
   BLOCK_HASH,
   BLOCK_HASH_ENTRIES,
@@ -23,24 +23,24 @@ import {
   PAGE_FLAGS,
   PAGE_LINES,
   PF_CODE,
+  R_PAGE,
   RAM_BASE,
   REC_HANDLER,
   REC_LEN,
   REC_SIZE,
   REGS,
   RIP,
-  R_PAGE,
   STAT_BLOCKS,
   STAT_DECODED,
   STAT_LOOKUPS,
 } from '../layout';
 import { BLOCK_RECORDS, decodeBlock, nextRecord, recordsLeft, resetRecords } from './decode';
-import { deliverHere } from './interrupts';
 import { x87_resolve } from './float/pointers';
+import { deliverHere } from './interrupts';
 import { jcFlush, jcInsert, jcRemove, jcRemoveBlock } from './jumpcache';
 import { execGlobal, execHost } from './mmu';
 import { PAGE2_NODES, PAGE2_NODES_END } from './private';
-import { V_GP, V_UD, clearFault, giveBack, raise, segBase, segLimit } from './state';
+import { clearFault, giveBack, raise, segBase, segLimit, V_GP, V_UD } from './state';
 import { forbidWrites } from './tlb';
 
 /** The second page's list has nodes of its own; in the lists, their addresses have this bit set. */
@@ -74,8 +74,10 @@ export function lookup(): u32 {
   const rip = load<i64>(RIP);
   const mode = load<i32>(MODE);
   let lin = rip;
+  let room: i64 = 0x1000; // no block is longer than a page
   if ((mode & MODE_64) == 0) {
     if (<u64>rip > <u64>segLimit(CS)) return faultAtFetch(V_GP);
+    room = <i64>segLimit(CS) + 1 - rip;
     lin = (segBase(CS) + rip) & 0xffffffff;
   }
   const host = execHost(lin);
@@ -87,10 +89,10 @@ export function lookup(): u32 {
   const offset = lin & 0xfff;
   store<i64>(REGS + R_PAGE, rip - offset);
   let global = execGlobal(lin);
-  let block = find(host, mode, lin);
+  let block = find(host, mode, lin, room);
   if (block == 0) {
     if (recordsLeft() < BLOCK_RECORDS || nodes == PAGE2_NODES_END) flushCode();
-    block = decodeBlock(lin, <i32>host);
+    block = decodeBlock(lin, <i32>host, room);
     if (block == 0) {
       deliverHere();
       return 0;
@@ -108,13 +110,18 @@ function faultAtFetch(vector: i32): u32 {
   return 0;
 }
 
-function find(host: u32, mode: i32, lin: i64): u32 {
+function find(host: u32, mode: i32, lin: i64, room: i64): u32 {
   const offset = host - RAM_BASE;
   const page = offset & ~0xfff;
   const start = offset & 0xfff;
   let block = load<u32>(bucket(offset, mode));
   while (block) {
-    if (load<u32>(block, BLK_GPA) == page && load<u16>(block, BLK_START) == start && load<i32>(block, BLK_MODE) == mode) {
+    if (
+      load<u32>(block, BLK_GPA) == page &&
+      load<u16>(block, BLK_START) == start &&
+      load<i32>(block, BLK_MODE) == mode &&
+      <i64>load<u16>(block, BLK_BYTES) <= room
+    ) {
       const page2 = load<u32>(block, BLK_PAGE2);
       if (page2 == 0) return block;
       // It runs into the next page: only good where that page is still the same memory.

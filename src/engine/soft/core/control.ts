@@ -1,28 +1,16 @@
 // Control registers and what goes with them: MOV CR, LMSW, SMSW, CLTS, INVLPG, INVPCID, XSETBV, XGETBV, cache instructions.
-import {
-  CPL,
-  CR0,
-  CR2,
-  CR3,
-  CR4,
-  CS,
-  EFER,
-  FAULT,
-  MAXPHYADDR,
-  NEXT,
-  REC_A,
-  REC_B,
-  XCR0,
-} from '../layout';
+import { CPL, CR0, CR2, CR3, CR4, CS, EFER, FAULT, MAXPHYADDR, NEXT, REC_A, REC_B, XCR0 } from '../layout';
 import { CPUID_XCR0 } from './cpuid';
 import { armBreakpoints } from './debug';
 import { readCr8, writeCr8 } from './env';
+import { updateFpuFaults } from './fpu';
 import { ld, st } from './mmu';
 import { updateMode } from './mode';
 import { loadPdptes } from './pdpte';
 import { refusedByUmip } from './sreg';
 import {
   A_L,
+  advance,
   CR0_AM,
   CR0_CD,
   CR0_EM,
@@ -49,12 +37,11 @@ import {
   CR4_SMEP,
   CR4_TSD,
   CR4_UMIP,
-  EFER_LMA,
-  EFER_LME,
-  advance,
   cpl,
   cr0,
   cr4,
+  EFER_LMA,
+  EFER_LME,
   ea,
   efer,
   faulted,
@@ -71,8 +58,7 @@ import {
 } from './state';
 import { flushAll, flushNonGlobal, flushPage } from './tlb';
 
-const CR0_BITS =
-  CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | <i32>CR0_PG;
+const CR0_BITS = CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | <i32>CR0_PG;
 const CR4_BITS =
   CR4_TSD |
   CR4_DE |
@@ -233,6 +219,7 @@ export function op_smswMem(rec: u32): i32 {
 export function op_clts(rec: u32): i32 {
   if (cpl() != 0) return gp0();
   store<i64>(CR0, load<i64>(CR0) & ~CR0_TS);
+  updateFpuFaults();
   return advance(rec);
 }
 

@@ -1,5 +1,5 @@
 // CPUID (SDM vol. 2). One line a feature bit: a bit is switched on by being in its list.
-import { CFG_CPUS, CFG_CPU_INDEX, CFG_I386, CFG_TSC_KHZ, CR4, MAXPHYADDR, NEXT, XCR0 } from '../layout';
+import { CFG_CPU_INDEX, CFG_CPUS, CFG_I386, CFG_TSC_KHZ, CR4, MAXPHYADDR, NEXT, XCR0 } from '../layout';
 import { CR4_OSXSAVE, reg, setReg } from './state';
 
 /** Family 6, model 8Fh, stepping 8. */
@@ -176,8 +176,8 @@ function leafD(sub: u32): void {
 
 /** The brand string (leaves 80000002h to 80000004h). */
 const BRAND = memory.data<u8>([
-  0x54, 0x79, 0x70, 0x65, 0x76, 0x69, 0x73, 0x6f, 0x72, 0x20, 0x56, 0x69, 0x72, 0x74, 0x75, 0x61, 0x6c, 0x20, 0x43, 0x50,
-  0x55, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+  0x54, 0x79, 0x70, 0x65, 0x76, 0x69, 0x73, 0x6f, 0x72, 0x20, 0x56, 0x69, 0x72, 0x74, 0x75, 0x61, 0x6c, 0x20, 0x43,
+  0x50, 0x55, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
 ]);
 
 /** CPUID. */

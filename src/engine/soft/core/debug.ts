@@ -1,10 +1,10 @@
 // Debug registers (SDM vol. 3, chapter 18.2): breakpoints are armed only while DR7 enables some. Then MODE_TF is set, so that
 // every instruction is a block of its own and `events` looks at each, and pages with data breakpoints stay out of the TLB.
-import { CR4, DR, EFLAGS, FAULT, PENDING, PEND_DB, REC_A, REC_B } from '../layout';
-import { BP_DATA, BP_EXEC, BP_IO, DB_BITS } from './private';
-import { CR4_DE, F_RF, V_DB, advance, attention, cpl, gp0, is64, raise, readField, ud, writeField } from './state';
-import { flushAll } from './tlb';
+import { CR4, DR, EFLAGS, FAULT, PEND_DB, PENDING, REC_A, REC_B } from '../layout';
 import { updateMode } from './mode';
+import { BP_DATA, BP_EXEC, BP_IO, DB_BITS } from './private';
+import { advance, attention, CR4_DE, cpl, F_RF, gp0, is64, raise, readField, ud, V_DB, writeField } from './state';
+import { flushAll } from './tlb';
 
 const DR6 = 6;
 const DR7 = 7;

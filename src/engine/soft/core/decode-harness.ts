@@ -8,7 +8,7 @@ import { expand } from '../isa/expand.js';
 import * as L from '../layout.js';
 
 interface DecoderExports {
-  decodeBlock(lin: bigint, host: number): number;
+  decodeBlock(lin: bigint, host: number, room: bigint): number;
   recordsLeft(): number;
   resetRecords(): void;
   nextRecord(rec: number): number;
@@ -157,7 +157,7 @@ export class DecodeHarness {
     this.exports.resetRecords();
     // Stale bytes must not show through.
     this.#bytes.fill(0xa5, L.RECORDS, L.RECORDS + 0x2000);
-    return this.exports.decodeBlock(page + BigInt(offset), CODE_PAGE + offset);
+    return this.exports.decodeBlock(page + BigInt(offset), CODE_PAGE + offset, 0x1000n);
   }
 
   /** The plain records of a block up to its end, extension records folded in. */

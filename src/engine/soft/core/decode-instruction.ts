@@ -373,6 +373,9 @@ export function decodeInstruction(start: i32, offset: i32): i32 {
     }
   }
 
+  // x87: the eleven bits of FOP.
+  if (map == 0 && (opcode & 0xf8) == 0xd8) imm = ((opcode & 7) << 8) | modrm;
+
   let a = <i32>load<u8>(leaf, L_A);
   let b = <i32>load<u8>(leaf, L_B);
   const c = <i32>load<u8>(leaf, L_C);

@@ -35,6 +35,7 @@ import {
   setOut,
 } from './decode-instruction';
 import { fetchPage } from './mmu';
+import { raise, V_GP } from './state';
 
 /** Most instructions in a block. */
 const BLOCK_INSTRUCTIONS: i32 = 64;
@@ -68,10 +69,11 @@ const EDGE: usize = memory.data(64);
 
 /**
  * Decodes a block for the present MODE. `lin`: linear address of its first instruction; `host`: where that byte lies in
- * linear memory, in RAM. Returns the header (BLK_*; the caller links it), or 0 where the first instruction runs into a
- * page that can't be fetched: the fault has been raised. Needs BLOCK_RECORDS bytes of records.
+ * linear memory, in RAM; `room`: bytes that the limit of CS leaves from there on. Returns the header (BLK_*; the caller
+ * links it), or 0 where the first instruction runs into a page that can't be fetched, or over the limit: the fault has been
+ * raised. Needs BLOCK_RECORDS bytes of records.
  */
-export function decodeBlock(lin: i64, host: i32): i32 {
+export function decodeBlock(lin: i64, host: i32, room: i64): i32 {
   const mode = prepareMode();
   const header = recNext;
   const pageEnd = (host | 0xfff) + 1;
@@ -103,6 +105,12 @@ export function decodeBlock(lin: i64, host: i32): i32 {
         length = decodeInstruction(edge, offset);
         page2 = host2 + 1;
       }
+    }
+    if (<i64>(p - host) + <i64>min(length, LONGEST) > room) {
+      setOut(mark);
+      if (count) break;
+      raise(V_GP, 0);
+      return 0;
     }
     if (length > LONGEST) {
       setOut(mark);

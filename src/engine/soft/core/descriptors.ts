@@ -9,13 +9,13 @@ import {
   A_S,
   A_UNUSABLE,
   A_WRITABLE,
-  V_NP,
-  V_SS,
   cpl,
   faulted,
   raise,
   segment,
   setSegment,
+  V_NP,
+  V_SS,
 } from './state';
 
 // System segment types.
@@ -165,4 +165,3 @@ export function dLoadableAsData(selector: i32): bool {
 export function notPresent(selector: i32, ext: i32): i32 {
   return raise(V_NP, (selector & 0xfffc) | ext);
 }
-

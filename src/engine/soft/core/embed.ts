@@ -1,19 +1,54 @@
 // What the engine's JavaScript asks of the core beside running it: power-on state, state from outside, translation.
 import {
-  ACTIVITY, ACT_RUNNING, CR0, CR2, CR3, CR4, CPL, CS, DR, EFER, EFLAGS, FAULT_VECTOR, FLAG_AUX, FLAG_RES, FPR, FPU_CW, GDTR, IDTR,
-  INT_SHADOW, LDTR, MSR_MISC_ENABLE, MSR_PAT, MSR_STAR, MXCSR, PENDING, PEND_INTR, REGS, RIP, R_EA, SCRATCH, SEGS, SEG_ATTR, SS,
-  TR, TRANSLATED, XCR0, XMM, YMMH,
-} from "../layout";
-import { initCode } from "./code";
-import { armBreakpoints } from "./debug";
-import { x87_fninit, x87_fxrstor, x87_fxsave } from "./float/x87state";
-import { initJumpCache } from "./jumpcache";
-import { translateQuiet } from "./mmu";
-import { updateMode } from "./mode";
-import { loadPdptes } from "./pdpte";
-import { DEBUG_STEP, MSR_UCODE_REV, STEP, STEP_NONE } from "./private";
-import { CR4_PAE, EFER_LMA, F_VM, attention, cr0, cr4, efer, setSegment } from "./state";
-import { flushAll, initTlb } from "./tlb";
+  ACT_RUNNING,
+  ACTIVITY,
+  CPL,
+  CR0,
+  CR2,
+  CR3,
+  CR4,
+  CS,
+  DR,
+  EFER,
+  EFLAGS,
+  FAULT_VECTOR,
+  FLAG_AUX,
+  FLAG_RES,
+  FPR,
+  FPU_CW,
+  GDTR,
+  IDTR,
+  INT_SHADOW,
+  LDTR,
+  MSR_MISC_ENABLE,
+  MSR_PAT,
+  MSR_STAR,
+  MXCSR,
+  PEND_INTR,
+  PENDING,
+  R_EA,
+  REGS,
+  RIP,
+  SCRATCH,
+  SEG_ATTR,
+  SEGS,
+  SS,
+  TR,
+  TRANSLATED,
+  XCR0,
+  XMM,
+  YMMH,
+} from '../layout';
+import { initCode } from './code';
+import { armBreakpoints } from './debug';
+import { x87_fninit, x87_fxrstor, x87_fxsave } from './float/x87state';
+import { initJumpCache } from './jumpcache';
+import { translateQuiet } from './mmu';
+import { updateMode } from './mode';
+import { loadPdptes } from './pdpte';
+import { DEBUG_STEP, MSR_UCODE_REV, STEP, STEP_NONE } from './private';
+import { attention, CR4_PAE, cr0, cr4, EFER_LMA, efer, F_VM, setSegment } from './state';
+import { flushAll, initTlb } from './tlb';
 
 const BP_ARMED_FROM: i32 = 0xa40; // SHADOW_RIP and what follows of the core's private state per CPU
 let started: bool = false;

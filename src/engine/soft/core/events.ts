@@ -1,9 +1,9 @@
 // What happens between instructions: traps, interrupts, the end of a slice. The interpreter asks at a block border whenever
 // COUNT doesn't cover the block, and `attention` makes it so.
 import {
-  ACTIVITY,
   ACT_HALTED,
   ACT_RUNNING,
+  ACTIVITY,
   COUNT,
   COUNT_DEFERRED,
   CS,
@@ -20,29 +20,20 @@ import {
   MODE_64,
   MODE_TF,
   NEXT,
-  PENDING,
   PEND_DB,
   PEND_INTR,
   PEND_KICK,
   PEND_NMI,
   PEND_NMI_MASKED,
+  PENDING,
   RIP,
 } from '../layout';
 import { DR6_BS, execBreakpoints, recordDebug } from './debug';
 import { ack } from './env';
-import { K_EXCEPTION, deliver, deliverHere, deliverInterrupt } from './interrupts';
+import { deliver, deliverHere, deliverInterrupt, K_EXCEPTION } from './interrupts';
 import { updateMode } from './mode';
-import {
-  BP_EXEC,
-  DB_BITS,
-  DEBUG_STEP,
-  SHADOW_RIP,
-  STEP,
-  STEP_FORCED,
-  STEP_NONE,
-  STEP_TRAP,
-} from './private';
-import { F_IF, F_RF, F_TF, V_DB, V_NMI, leave, segBase } from './state';
+import { BP_EXEC, DB_BITS, DEBUG_STEP, SHADOW_RIP, STEP, STEP_FORCED, STEP_NONE, STEP_RF, STEP_TRAP } from './private';
+import { F_IF, F_RF, F_TF, leave, segBase, V_DB, V_NMI } from './state';
 
 /** Most instructions in a block (the decoder's limit): what a slice may overrun. */
 const LONGEST_BLOCK = 64;
@@ -81,7 +72,7 @@ export function events(): i32 {
   const step = load<i32>(STEP);
   if (step) {
     store<i32>(STEP, STEP_NONE);
-    store<i32>(EFLAGS, load<i32>(EFLAGS) & ~F_RF);
+    store<i32>(EFLAGS, load<i32>(EFLAGS) & ~load<i32>(STEP_RF));
     if (step == STEP_TRAP) {
       store<i32>(DB_BITS, load<i32>(DB_BITS) | DR6_BS);
       store<i32>(PENDING, load<i32>(PENDING) | PEND_DB);
@@ -130,6 +121,7 @@ export function events(): i32 {
 
 /** Gives COUNT out again: all that is left, or one instruction where something waits for its end. */
 function resume(shadow: bool): i32 {
+  store<i32>(STEP_RF, load<i32>(EFLAGS) & F_RF);
   const left = load<i32>(COUNT_DEFERRED) + load<i32>(COUNT);
   let granted = left;
   if (shadow && load<i32>(PENDING) & (PEND_INTR | PEND_NMI) && !(load<i32>(MODE) & MODE_TF)) {

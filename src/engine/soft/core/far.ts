@@ -16,11 +16,6 @@ import {
   TR,
 } from '../layout';
 import {
-  T_CALL,
-  T_CALL16,
-  T_TASK,
-  T_TSS,
-  T_TSS16,
   checkStack,
   dAddress,
   dAttr,
@@ -39,17 +34,22 @@ import {
   needDescriptor,
   notPresent,
   setDescriptor,
+  T_CALL,
+  T_CALL16,
+  T_TASK,
+  T_TSS,
+  T_TSS16,
 } from './descriptors';
 import { checkReturnCs, finishOuter, loadOuterStack } from './iret';
 import { currentSet, ld, sysLd, systemSet } from './mmu';
 import { updateMode } from './mode';
 import {
-  RSP,
   beginCurrentStack,
   beginStack,
   commitSp,
   drop,
   nsPush,
+  RSP,
   setSp,
   setStackError,
   stackLoad,
@@ -58,8 +58,6 @@ import {
   A_DB,
   A_L,
   A_UNUSABLE,
-  V_GP,
-  V_TS,
   cpl,
   ea,
   faulted,
@@ -72,8 +70,10 @@ import {
   segLimit,
   segSelector,
   setSegment,
+  V_GP,
+  V_TS,
 } from './state';
-import { SWITCH_CALL, SWITCH_JUMP, taskSwitch } from './task';
+import { SWITCH_CALL, SWITCH_JUMP, switchFault, taskSwitch } from './task';
 import { readInnerStack, tssSp, tssSs } from './tss';
 
 /** JMP ptr16:16/32. `ends`. Fields: imm = offset, disp = selector. */
@@ -143,13 +143,15 @@ function jumpFar(rec: u32, selector: i32, offset: i64, size: i32): i32 {
   } else {
     const kind = dKind();
     const long = (load<i32>(MODE) & MODE_LONG) != 0;
-    if (long ? kind != T_CALL : kind != T_CALL && kind != T_CALL16 && kind != T_TASK && kind != T_TSS && kind != T_TSS16)
+    if (
+      long ? kind != T_CALL : kind != T_CALL && kind != T_CALL16 && kind != T_TASK && kind != T_TSS && kind != T_TSS16
+    )
       return raise(V_GP, selector & 0xfffc);
     if (dDpl() < cpl() || dDpl() < (selector & 3)) return raise(V_GP, selector & 0xfffc);
     if (!dPresent()) return notPresent(selector, 0);
     if (kind == T_TASK || kind == T_TSS || kind == T_TSS16) {
       store<i64>(RIP, nextRip(rec));
-      if (taskSwitch(kind == T_TASK ? <i32>(dLo >> 16) : selector, SWITCH_JUMP, false, 0, 0)) return FAULT;
+      if (taskSwitch(kind == T_TASK ? <i32>(dLo >> 16) : selector, SWITCH_JUMP, false, 0, 0)) return switchFault();
       return JUMP;
     }
     if (!readGate(selector, kind)) return FAULT;
@@ -240,7 +242,7 @@ function callGate(rec: u32, selector: i32): i32 {
   const next = nextRip(rec);
   if (kind == T_TASK || kind == T_TSS || kind == T_TSS16) {
     store<i64>(RIP, next);
-    if (taskSwitch(kind == T_TASK ? <i32>(dLo >> 16) : selector, SWITCH_CALL, false, 0, 0)) return FAULT;
+    if (taskSwitch(kind == T_TASK ? <i32>(dLo >> 16) : selector, SWITCH_CALL, false, 0, 0)) return switchFault();
     return JUMP;
   }
   if (!readGate(selector, kind)) return FAULT;

@@ -32,7 +32,7 @@ export function setFlags(value: i32, mask: i32): void {
     store<i64>(FLAG_RES, zero ? 0 : 1);
     store<i32>(FLAG_AUX, aux);
   }
-  if (other) store<i32>(EFLAGS, ((load<i32>(EFLAGS) & ~other) | (value & other)) | 2);
+  if (other) store<i32>(EFLAGS, (load<i32>(EFLAGS) & ~other) | (value & other) | 2);
 }
 
 /** Changes ZF alone. */

@@ -8,8 +8,6 @@ import {
   CR0_TS,
   CR4_OSFXSR,
   CR4_OSXSAVE,
-  V_NM,
-  V_UD,
   cr0,
   ea,
   faulted,
@@ -18,6 +16,8 @@ import {
   raise,
   reg,
   ud,
+  V_NM,
+  V_UD,
 } from './state';
 
 /** The area in the core's own memory. */

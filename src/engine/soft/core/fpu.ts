@@ -1,11 +1,9 @@
 // Who may use the x87 and SSE registers, and the x87 instructions that move whole images.
 
-import {
-  CR0, CR4, FAULT, FPU_FAULT, FWAIT_FAULT, MMX_FAULT, NEXT, SSE_FAULT,
-} from '../layout';
+import { CR0, CR4, FAULT, FPU_FAULT, FWAIT_FAULT, MMX_FAULT, NEXT, SSE_FAULT } from '../layout';
 import { x87_env_size, x87_fldenv, x87_fnsave, x87_fnstenv, x87_frstor } from './float/x87state';
 import { copyIn, copyOut, probe } from './mmu';
-import { CR0_EM, CR0_MP, CR0_TS, CR4_OSFXSR, V_NM, V_UD, ea, isProtected } from './state';
+import { CR0_EM, CR0_MP, CR0_TS, CR4_OSFXSR, ea, isProtected, V_NM, V_UD } from './state';
 
 /**
  * Recomputes SSE_FAULT and its neighbours from CR0 and CR4 (SDM vol. 3, 2.5 and 13.1): to be called after every change of

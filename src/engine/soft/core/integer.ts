@@ -1,14 +1,13 @@
 // Integer instructions too long to inline: wide division, rotates through carry, BCD, PDEP/PEXT, CRC32, PUSHA and friends.
-import { AUX_CF, AUX_PO, FAULT, FAULT_VECTOR, FLAG_AUX, NEXT, REC_IMM, REGS } from "../layout";
-import { getFlags, setFlags } from "./flags";
+import { AUX_CF, AUX_PO, FAULT, FAULT_VECTOR, FLAG_AUX, NEXT, REC_IMM, REGS } from '../layout';
+import { getFlags, setFlags } from './flags';
 
 const RAX: i32 = REGS;
 const RCX: i32 = REGS + 8;
 const RDX: i32 = REGS + 16;
 const DE: i32 = 0;
 
-// @ts-ignore: decorator
-@inline function fault(vector: i32): i32 {
+function fault(vector: i32): i32 {
   store<i32>(FAULT_VECTOR, vector);
   return FAULT;
 }
@@ -69,7 +68,7 @@ export function idiv64(d: i64): i32 {
   const divisor: u64 = d < 0 ? 0 - <u64>d : <u64>d;
   if (hi >= divisor) return fault(DE);
   let q = divide128(hi, lo, divisor);
-  const negativeQuotient = negative != (d < 0);
+  const negativeQuotient = negative != d < 0;
   // -2^63 fits, +2^63 doesn't.
   if (negativeQuotient ? q > 0x8000000000000000 : q >= 0x8000000000000000) return fault(DE);
   if (negativeQuotient) q = 0 - q;

@@ -20,8 +20,8 @@ import {
   MODE_PE,
   MODE_VM,
   NEXT,
-  PENDING,
   PEND_DB,
+  PENDING,
   RIP,
   SS,
   STAT_EXCEPTIONS,
@@ -31,11 +31,6 @@ import {
 } from '../layout';
 import { stopBefore } from './code';
 import {
-  T_INT,
-  T_INT16,
-  T_TASK,
-  T_TRAP,
-  T_TRAP16,
   checkStack,
   dAttr,
   dBase,
@@ -51,31 +46,29 @@ import {
   loadCs,
   needDescriptor,
   setDescriptor,
+  T_INT,
+  T_INT16,
+  T_TASK,
+  T_TRAP,
+  T_TRAP16,
 } from './descriptors';
 import { getFlags } from './flags';
 import { sysLd, systemSet } from './mmu';
 import { updateMode } from './mode';
 import { DB_BITS, STEP, STEP_NONE } from './private';
-import { RSP, beginCurrentStack, beginStack, commitSp, nsPush, push, setStackError } from './segments';
+import { beginCurrentStack, beginStack, commitSp, nsPush, push, RSP, setStackError } from './segments';
 import {
   A_DB,
   A_L,
   A_UNUSABLE,
+  clearFault,
+  cpl,
   F_AC,
   F_IF,
   F_NT,
   F_RF,
   F_TF,
   F_VM,
-  V_DB,
-  V_DF,
-  V_GP,
-  V_NP,
-  V_PF,
-  V_TS,
-  V_DE,
-  clearFault,
-  cpl,
   faulted,
   isCanonical,
   leave,
@@ -88,9 +81,16 @@ import {
   setReg,
   setRip,
   setSegment,
+  V_DB,
+  V_DE,
+  V_DF,
+  V_GP,
+  V_NP,
+  V_PF,
+  V_TS,
 } from './state';
+import { SWITCH_INTERRUPT, noSwitch, switched, taskSwitch } from './task';
 import { readInnerStack, tssSp, tssSs } from './tss';
-import { SWITCH_INTERRUPT, taskSwitch } from './task';
 
 // Where an event comes from.
 export const K_HARDWARE = 0;
@@ -231,7 +231,8 @@ function deliverProtected(vector: i32, kind: i32, withError: bool, error: i32): 
   const lo = <u32>gate;
   const hi = <u32>(gate >> 32);
   const type = <i32>(hi >> 8) & 31;
-  if (type != T_TASK && type != T_INT16 && type != T_TRAP16 && type != T_INT && type != T_TRAP) return raise(V_GP, code);
+  if (type != T_TASK && type != T_INT16 && type != T_TRAP16 && type != T_INT && type != T_TRAP)
+    return raise(V_GP, code);
   if (kind == K_SOFTWARE && (<i32>(hi >> 13) & 3) < cpl()) return raise(V_GP, code);
   if ((hi & 0x8000) == 0) return raise(V_NP, code);
   const selector = <i32>(lo >> 16);
@@ -344,7 +345,8 @@ export function deliverInterrupt(vector: i32): i32 {
 /** INT n and its like: `after` is the next instruction, `at` the instruction itself. JUMP, or LEAVE. */
 export function softwareInterrupt(vector: i32, kind: i32, at: i64, after: i64): i32 {
   store<i64>(RIP, after);
+  noSwitch();
   if (deliver(vector, kind, 0) == NEXT) return JUMP;
-  store<i64>(RIP, at);
+  if (!switched) store<i64>(RIP, at);
   return deliverHere();
 }

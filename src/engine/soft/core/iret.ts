@@ -14,8 +14,9 @@ import {
   MODE_LONG,
   MODE_PE,
   MODE_VM,
-  PENDING,
+  PEND_NMI,
   PEND_NMI_MASKED,
+  PENDING,
   RIP,
   SS,
 } from '../layout';
@@ -39,11 +40,14 @@ import {
 import { setFlags } from './flags';
 import { interruptsMayGo, updateMode } from './mode';
 import { BP_EXEC } from './private';
-import { RSP, drop, dropPrivilegedSegments, setSp, stackLoad, stackMask } from './segments';
+import { drop, dropPrivilegedSegments, RSP, setSp, stackLoad, stackMask } from './segments';
 import {
   A_DB,
   A_L,
   A_UNUSABLE,
+  attention,
+  cpl,
+  eflags,
   F_AC,
   F_ARITH,
   F_DF,
@@ -56,10 +60,6 @@ import {
   F_VIF,
   F_VIP,
   F_VM,
-  V_GP,
-  V_NP,
-  cpl,
-  eflags,
   faulted,
   gp0,
   iopl,
@@ -70,8 +70,10 @@ import {
   segLimit,
   setReg,
   setSegment,
+  V_GP,
+  V_NP,
 } from './state';
-import { SWITCH_IRET, backLink, taskSwitch } from './task';
+import { backLink, noSwitch, SWITCH_IRET, switchFault, taskSwitch } from './task';
 
 const F_PLAIN = F_ARITH | F_TF | F_DF | F_NT;
 
@@ -80,11 +82,17 @@ export function op_iret(rec: u32, size: i32): i32 {
   const mode = load<i32>(MODE);
   const next = nextRip(rec);
   let result: i32;
+  noSwitch();
+  // Even an IRET that faults unblocks NMIs (SDM vol. 3, 6.7.1).
+  const pending = load<i32>(PENDING);
+  if (pending & PEND_NMI_MASKED) {
+    store<i32>(PENDING, pending & ~PEND_NMI_MASKED);
+    if (pending & PEND_NMI) attention();
+  }
   if (mode & MODE_PE) result = mode & MODE_LONG ? iretLong(size) : iretProtected(size, next);
   else if (mode & MODE_VM) result = iretVm(size);
   else result = iretReal(size);
-  if (result) return FAULT;
-  store<i32>(PENDING, load<i32>(PENDING) & ~PEND_NMI_MASKED);
+  if (result) return switchFault();
   // RF protects one instruction from its breakpoint; without breakpoints nobody takes it away again.
   if (load<i32>(BP_EXEC) == 0) store<i32>(EFLAGS, load<i32>(EFLAGS) & ~F_RF);
   updateMode();

@@ -1,7 +1,7 @@
 // Flags and interrupts by instruction, HLT, time, random numbers.
 import {
-  ACTIVITY,
   ACT_HALTED,
+  ACTIVITY,
   CR4,
   EFLAGS,
   EXIT_HLT,
@@ -23,7 +23,10 @@ import { tsc } from './msr';
 import { ENTROPY_VALUE } from './private';
 import { drop, push, stackLoad } from './segments';
 import {
+  advance,
+  attention,
   CR4_TSD,
+  cpl,
   F_AC,
   F_ARITH,
   F_CF,
@@ -36,12 +39,6 @@ import {
   F_RF,
   F_TF,
   F_VM,
-  V_BP,
-  V_DB,
-  V_OF,
-  advance,
-  attention,
-  cpl,
   faulted,
   gp0,
   iopl,
@@ -52,6 +49,9 @@ import {
   ownRip,
   setReg,
   ud,
+  V_BP,
+  V_DB,
+  V_OF,
   writeField,
 } from './state';
 

@@ -21,10 +21,10 @@ import {
   TLB_WRITE,
 } from '../layout';
 import { invalidateCode } from './code';
+import { noteDataAccess } from './debug';
 import { hostForRead, hostForWrite, mmioLoad, mmioStore, pageFlags } from './physical';
 import { BP_DATA } from './private';
-import { noteDataAccess } from './debug';
-import { CR4_SMAP, EFER_LMA, V_GP, V_PF, V_UD, isCanonical, raise } from './state';
+import { CR4_SMAP, EFER_LMA, isCanonical, raise, V_GP, V_PF, V_UD } from './state';
 import { EF_GLOBAL, EF_WRITABLE, ENTRY_FLAGS, tlbEntry, tlbFill } from './tlb';
 import { FETCH, READ, WRITE, walk, walkError, walkFlags, walkShift } from './walk';
 
@@ -328,7 +328,7 @@ function resolveQuiet(set: u32, lin: i64, access: i32): u32 {
  * @returns 1, or 0 where nothing is mapped.
  */
 export function translateQuiet(linLo: u32, linHi: u32): i32 {
-  const lin = <i64>linLo | (<i64>linHi << 32);
+  const lin = <i64>linLo | ((<i64>linHi) << 32);
   if (load<i32>(EFER) & EFER_LMA && !isCanonical(lin)) return 0;
   const gpa = walk(lin, READ, TLB_SUPER_AC, false);
   if (gpa == -1) return 0;

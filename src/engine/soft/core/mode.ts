@@ -19,8 +19,8 @@ import {
   MODE_SS32,
   MODE_TF,
   MODE_VM,
-  PENDING,
   PEND_INTR,
+  PENDING,
   SS,
   TLB_CUR,
   TLB_SUPER,
@@ -29,7 +29,17 @@ import {
 } from '../layout';
 import { updateFpuFaults } from './fpu';
 import { jcFlush } from './jumpcache';
-import { BP_DATA, BP_EXEC, BP_IO, DEBUG_STEP, LAST_CPL, LAST_CS_BASE, STEP, STEP_FORCED } from './private';
+import {
+  BP_DATA,
+  BP_EXEC,
+  BP_IO,
+  DEBUG_STEP,
+  LAST_CPL,
+  LAST_CS_BASE,
+  LAST_CS_LIMIT,
+  STEP,
+  STEP_FORCED,
+} from './private';
 import {
   A_CODE,
   A_DB,
@@ -38,6 +48,7 @@ import {
   A_P,
   A_UNUSABLE,
   A_WRITABLE,
+  attention,
   CR0_PE,
   CR4_SMAP,
   EFER_LMA,
@@ -45,7 +56,6 @@ import {
   F_IF,
   F_TF,
   F_VM,
-  attention,
   segAttr,
   segBase,
   segLimit,
@@ -77,9 +87,10 @@ export function updateMode(): void {
     if (cs & A_DB) mode |= MODE_D;
     if (segAttr(SS) & A_DB) mode |= MODE_SS32;
     if (!(isFlat(CS) && isFlat(SS) && isFlat(DS) && isFlat(ES))) mode |= MODE_SEGMENTED;
-    // The jump cache knows RIP, not linear addresses.
-    if (segBase(CS) != load<i64>(LAST_CS_BASE)) {
+    // The jump cache knows RIP, not linear addresses, and checks no limit.
+    if (segBase(CS) != load<i64>(LAST_CS_BASE) || segLimit(CS) != load<u32>(LAST_CS_LIMIT)) {
       store<i64>(LAST_CS_BASE, segBase(CS));
+      store<u32>(LAST_CS_LIMIT, segLimit(CS));
       jcFlush(true);
     }
   }

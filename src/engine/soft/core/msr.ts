@@ -34,14 +34,14 @@ import {
   TSC_VALUE,
 } from './private';
 import {
+  advance,
   CR0_PG,
+  cpl,
+  cr0,
   EFER_LMA,
   EFER_LME,
   EFER_NXE,
   EFER_SCE,
-  advance,
-  cpl,
-  cr0,
   gp0,
   isCanonical,
   reg,

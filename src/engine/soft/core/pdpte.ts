@@ -9,6 +9,6 @@ export function loadPdptes(cr3: i64): bool {
   for (let i: i64 = 0; i < 4; i++) {
     if (!validPdpte(physLoad64(table + (i << 3)))) return false;
   }
-  for (let i: i64 = 0; i < 4; i++) store<i64>(PDPTES + (<i32>i << 3), physLoad64(table + (i << 3)));
+  for (let i: i64 = 0; i < 4; i++) store<i64>(PDPTES + ((<i32>i) << 3), physLoad64(table + (i << 3)));
   return true;
 }

@@ -24,9 +24,12 @@ export const DB_BITS = 0xa4c; // i32
 export const BP_EXEC = 0xa50; // i32
 export const BP_DATA = 0xa54; // i32
 export const BP_IO = 0xa58; // i32
-/** Memory that has been set aside while a fault is delivered, and other scraps. */
+/** RF as it was when the instruction under way was let go: it protects that one, and IRET may set it for the next. */
+export const STEP_RF = 0xa5c; // i32
 export const LAST_CS_BASE = 0xa60; // i64: CS base that the jump cache was filled under (legacy modes)
 export const LAST_CPL = 0xa68; // i32
+/** The limit of CS that the jump cache was filled under (legacy modes). */
+export const LAST_CS_LIMIT = 0xa70; // u32
 /** The single step asked for by a debugger through JavaScript: 1 = leave with EXIT_DEBUG after one instruction. */
 export const DEBUG_STEP = 0xa6c; // i32
 

@@ -25,7 +25,7 @@ import {
   needDescriptor,
   notPresent,
 } from './descriptors';
-import { loadIn, storeIn, currentSet } from './mmu';
+import { currentSet, loadIn, storeIn } from './mmu';
 import {
   A_CODE,
   A_DB,
@@ -33,8 +33,6 @@ import {
   A_P,
   A_UNUSABLE,
   A_WRITABLE,
-  V_GP,
-  V_SS,
   cpl,
   faulted,
   isCanonical,
@@ -46,6 +44,8 @@ import {
   segment,
   setReg,
   setSegment,
+  V_GP,
+  V_SS,
 } from './state';
 
 export const RSP = 4;
@@ -241,4 +241,3 @@ export function nsPush(value: i64, size: i32): i32 {
 export function commitSp(): void {
   setSp(nsSp);
 }
-

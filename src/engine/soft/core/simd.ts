@@ -1,85 +1,37 @@
 // Vector instructions that are too intricate to be said in lanes. Operands lie at VECTOR_A (the destination's old value)
 // and VECTOR_B, results at VECTOR_OUT. Intel SDM volume 2, the instructions' pages.
 
-import { FPR, MODE, MODE_64, MXCSR, NEXT, FAULT, REC_A, REC_B, VECTOR_A, VECTOR_B, VECTOR_OUT, XMM } from '../layout';
 import {
-  sse_add_f32, sse_add_f64, sse_cmp_f32, sse_cmp_f64, sse_div_f32, sse_div_f64, sse_f32_to_f64, sse_f32_to_i32, sse_f64_to_f32,
-  sse_f64_to_i32, sse_int_to_f32, sse_max_f32, sse_max_f64, sse_min_f32, sse_min_f64, sse_mul_f32, sse_mul_f64, sse_rcp_f32,
-  sse_round_f32, sse_round_f64, sse_rsqrt_f32, sse_sqrt_f32, sse_sqrt_f64, sse_sub_f32, sse_sub_f64,
-} from './float/sse';
+  ADDR_MASK,
+  DS,
+  FAULT,
+  FPR,
+  MODE,
+  MODE_64,
+  MXCSR,
+  NEXT,
+  REC_A,
+  REC_B,
+  TLB_CUR,
+  VECTOR_A,
+  VECTOR_B,
+  VECTOR_OUT,
+  XMM,
+} from '../layout';
 import { setFlags } from './flags';
+import { sse_round_f32, sse_round_f64 } from './float/sse';
 import { commit, writePointer } from './mmu';
 import { eaSeg } from './segments';
-import { ADDR_MASK, DS, TLB_CUR } from '../layout';
 import { F_ARITH, F_CF, F_OF, F_SF, F_ZF, faulted, reg } from './state';
 
-// ---- floating point, lane by lane --------------------------------------------------------------------------------------
-
-// Numbers of the operations: OP and CONVERT in isa/float.ts.
-const ADD = 0;
-const SUB = 1;
-const MUL = 2;
-const DIV = 3;
-const MIN = 4;
-const MAX = 5;
-const SQRT = 6;
-const CMP = 7;
-const ROUND = 8;
-const RCP = 9;
-const RSQRT = 10;
-const ADDSUB = 11;
-
-function lane32(op: i32, a: u32, b: u32, imm: u32): u32 {
-  switch (op) {
-    case ADD: return sse_add_f32(a, b);
-    case SUB: return sse_sub_f32(a, b);
-    case MUL: return sse_mul_f32(a, b);
-    case DIV: return sse_div_f32(a, b);
-    case MIN: return sse_min_f32(a, b);
-    case MAX: return sse_max_f32(a, b);
-    case SQRT: return sse_sqrt_f32(b);
-    case CMP: return sse_cmp_f32(a, b, imm);
-    case ROUND: return round32(b, imm);
-    case RCP: return sse_rcp_f32(b);
-    default: return sse_rsqrt_f32(b);
-  }
-}
-
-function lane64(op: i32, a: u64, b: u64, imm: u32): u64 {
-  switch (op) {
-    case ADD: return sse_add_f64(a, b);
-    case SUB: return sse_sub_f64(a, b);
-    case MUL: return sse_mul_f64(a, b);
-    case DIV: return sse_div_f64(a, b);
-    case MIN: return sse_min_f64(a, b);
-    case MAX: return sse_max_f64(a, b);
-    case SQRT: return sse_sqrt_f64(b);
-    case CMP: return sse_cmp_f64(a, b, imm);
-    default: return round64(b, imm);
-  }
-}
-
-/** Four singles; exceptions of all lanes come together in FLOAT_FLAGS. */
-export function packed32(op: i32, imm: i32): void {
-  for (let i = 0; i < 16; i += 4) {
-    const o = op == ADDSUB ? (i & 4 ? ADD : SUB) : op;
-    store<u32>(VECTOR_OUT + i, lane32(o, load<u32>(VECTOR_A + i), load<u32>(VECTOR_B + i), imm));
-  }
-}
-
-export function packed64(op: i32, imm: i32): void {
-  for (let i = 0; i < 16; i += 8) {
-    const o = op == ADDSUB ? (i ? ADD : SUB) : op;
-    store<u64>(VECTOR_OUT + i, lane64(o, load<u64>(VECTOR_A + i), load<u64>(VECTOR_B + i), imm));
-  }
-}
+// ---- rounding of scalars -----------------------------------------------------------------------------------------------
 
 /** MXCSR as the native operators need it: to nearest, all masked, no DAZ or FTZ, PE already set. */
 function plain(): bool {
   return (load<u32>(MXCSR) & 0xffffffe0) == 0x1fa0;
 }
 
-/** ROUNDSS: native where only PE could come of it, and PE is set or not asked for. */
+/** ROUNDSS: native where only PE could come of it, and PE is set or not asked for. Ends with sse_commit. */
 export function round32(a: u32, imm: u32): u32 {
   const exponent = (a >> 23) & 0xff;
   if (exponent == 0 || exponent == 0xff || !(plain() || (imm & 12) == 8)) return sse_round_f32(a, imm);
@@ -102,64 +54,12 @@ export function round64(a: u64, imm: u32): u64 {
   return reinterpret<u64>(trunc<f64>(x));
 }
 
-/** Conversions of VECTOR_A; lanes that are not there are zero and raise nothing. */
-export function convertPacked(kind: i32): void {
-  const lo = load<u64>(VECTOR_A), hi = load<u64>(VECTOR_A, 8);
-  switch (kind) {
-    case 0:
-    case 1: {
-      for (let i = 0; i < 16; i += 4) store<i32>(VECTOR_OUT + i, sse_f32_to_i32(load<u32>(VECTOR_A + i), kind == 1));
-      break;
-    }
-    case 2: {
-      for (let i = 0; i < 16; i += 4) store<u32>(VECTOR_OUT + i, sse_int_to_f32(<i64>load<i32>(VECTOR_A + i)));
-      break;
-    }
-    case 3: {
-      store<u64>(VECTOR_OUT, sse_f32_to_f64(<u32>lo));
-      store<u64>(VECTOR_OUT, sse_f32_to_f64(<u32>(lo >> 32)), 8);
-      break;
-    }
-    case 4: {
-      store<u32>(VECTOR_OUT, sse_f64_to_f32(lo));
-      store<u32>(VECTOR_OUT, sse_f64_to_f32(hi), 4);
-      store<u64>(VECTOR_OUT, 0, 8);
-      break;
-    }
-    default: {
-      store<i32>(VECTOR_OUT, sse_f64_to_i32(lo, kind == 6));
-      store<i32>(VECTOR_OUT, sse_f64_to_i32(hi, kind == 6), 4);
-      store<u64>(VECTOR_OUT, 0, 8);
-    }
-  }
-}
-
-function product32(i: i32, imm: i32): u32 {
-  if (!((imm >> (4 + i)) & 1)) return 0;
-  return sse_mul_f32(load<u32>(VECTOR_A + (i << 2)), load<u32>(VECTOR_B + (i << 2)));
-}
-
-/** DPPS: products of the lanes that imm 7:4 names, neighbours added first; to the lanes that imm 3:0 names. */
-export function dpps(imm: i32): void {
-  const p0 = product32(0, imm), p1 = product32(1, imm), p2 = product32(2, imm), p3 = product32(3, imm);
-  const low = sse_add_f32(p0, p1);
-  const sum = sse_add_f32(low, sse_add_f32(p2, p3));
-  for (let i = 0; i < 4; i++) store<u32>(VECTOR_OUT + (i << 2), (imm >> i) & 1 ? sum : 0);
-}
-
-export function dppd(imm: i32): void {
-  const p0 = imm & 16 ? sse_mul_f64(load<u64>(VECTOR_A), load<u64>(VECTOR_B)) : 0;
-  const p1 = imm & 32 ? sse_mul_f64(load<u64>(VECTOR_A, 8), load<u64>(VECTOR_B, 8)) : 0;
-  const sum = sse_add_f64(p0, p1);
-  store<u64>(VECTOR_OUT, imm & 1 ? sum : 0);
-  store<u64>(VECTOR_OUT, imm & 2 ? sum : 0, 8);
-}
-
 // ---- integers ----------------------------------------------------------------------------------------------------------
 
 /** PHMINPOSUW: the least word and the index of the first of its kind. */
 export function phminposuw(): void {
-  let least: u32 = 0xffff, index: u32 = 0;
+  let least: u32 = 0xffff,
+    index: u32 = 0;
   for (let i: u32 = 0; i < 8; i++) {
     const v = <u32>load<u16>(VECTOR_A + (i << 1));
     if (v < least) {
@@ -215,10 +115,14 @@ export function op_maskmov(rec: u32, size: i32): i32 {
 /** Element i as imm 1:0 says: bytes or words, unsigned or signed. */
 function element(from: usize, i: i32, imm: i32): i32 {
   switch (imm & 3) {
-    case 0: return <i32>load<u8>(from + i);
-    case 1: return <i32>load<u16>(from + (i << 1));
-    case 2: return <i32>load<i8>(from + i);
-    default: return <i32>load<i16>(from + (i << 1));
+    case 0:
+      return <i32>load<u8>(from + i);
+    case 1:
+      return <i32>load<u16>(from + (i << 1));
+    case 2:
+      return <i32>load<i8>(from + i);
+    default:
+      return <i32>load<i16>(from + (i << 1));
   }
 }
 
@@ -272,7 +176,7 @@ function aggregate(imm: i32, la: i32, lb: i32): u32 {
 function compareStrings(imm: i32, la: i32, lb: i32, mask: bool): void {
   const n = imm & 1 ? 8 : 16;
   let r = aggregate(imm, la, lb);
-  if (imm & 16) r ^= (imm & 32 ? (1 << lb) : (1 << n)) - 1;
+  if (imm & 16) r ^= (imm & 32 ? 1 << lb : 1 << n) - 1;
   let flags = 0;
   if (r) flags |= F_CF;
   if (lb < n) flags |= F_ZF;

@@ -1,26 +1,6 @@
 // Instructions that name segment registers and descriptor tables.
+import { CR4, FAULT, GDTR, IDTR, JUMP, LDTR, NEXT, REC_A, REC_B, SS, TR } from '../layout';
 import {
-  CR4,
-  FAULT,
-  GDTR,
-  IDTR,
-  JUMP,
-  LDTR,
-  NEXT,
-  REC_A,
-  REC_B,
-  SS,
-  TR,
-} from '../layout';
-import {
-  T_CALL,
-  T_CALL16,
-  T_LDT,
-  T_TASK,
-  T_TSS,
-  T_TSS16,
-  T_TSS16_BUSY,
-  T_TSS_BUSY,
   dAddress,
   dAttr,
   dBase,
@@ -35,6 +15,14 @@ import {
   needDescriptor,
   notPresent,
   readDescriptor,
+  T_CALL,
+  T_CALL16,
+  T_LDT,
+  T_TASK,
+  T_TSS,
+  T_TSS_BUSY,
+  T_TSS16,
+  T_TSS16_BUSY,
 } from './descriptors';
 import { shadowNext } from './events';
 import { setZero } from './flags';
@@ -46,9 +34,8 @@ import {
   A_S,
   A_UNUSABLE,
   A_WRITABLE,
-  CR4_UMIP,
-  V_GP,
   advance,
+  CR4_UMIP,
   cpl,
   ea,
   faulted,
@@ -62,6 +49,7 @@ import {
   segSelector,
   setSegment,
   ud,
+  V_GP,
   writeField,
 } from './state';
 
@@ -283,7 +271,7 @@ export function op_lar(rec: u32, size: i32, mem: i32): i32 {
   if (faulted()) return FAULT;
   const ok = visible(selector, true);
   if (faulted()) return FAULT;
-  if (ok) writeField(load<u8>(rec, REC_A), size, <i64>(dHi & 0xf0ff00) & (size == 2 ? 0xff00 : -1));
+  if (ok) writeField(load<u8>(rec, REC_A), size, <i64>(dHi & 0xffff00) & (size == 2 ? 0xff00 : -1));
   setZero(ok);
   return NEXT;
 }

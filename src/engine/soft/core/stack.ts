@@ -1,14 +1,13 @@
 // PUSHA POPA ENTER LEAVE XLAT (SDM vol. 2). Everything is probed before a register changes.
-import { FAULT, NEXT, REC_A, REC_BASE, REC_DISP, REC_IMM, REGS } from "../layout";
-import { ld } from "./mmu";
-import { drop, eaSeg, push, setSp, stackLoad, stackMask } from "./segments";
-import { faulted } from "./state";
+import { FAULT, NEXT, REC_A, REC_BASE, REC_DISP, REC_IMM, REGS } from '../layout';
+import { ld } from './mmu';
+import { drop, eaSeg, push, setSp, stackLoad, stackMask } from './segments';
+import { faulted } from './state';
 
 const RSP: i32 = 4;
 const RBP: i32 = 5;
 
-// @ts-ignore: decorator
-@inline function at(n: i32): i32 {
+function at(n: i32): i32 {
   return REGS + (n << 3);
 }
 

@@ -22,6 +22,7 @@ import {
   MODE_TF,
   MODE_VM,
   PENDING,
+  R_PAGE,
   REC_BASE,
   REC_DISP,
   REC_INDEX,
@@ -30,12 +31,11 @@ import {
   REC_SIZE,
   REGS,
   RIP,
-  R_PAGE,
-  SEGS,
   SEG_ATTR,
   SEG_BASE,
   SEG_LIMIT,
   SEG_SEL,
+  SEGS,
 } from '../layout';
 
 // ---- exception vectors (SDM vol. 3, table 6-1) ------------------------------------------------------------------------
@@ -296,7 +296,7 @@ export function leave(reason: i32, argument: i32): i32 {
 /** Linear address of the memory operand. */
 export function ea(rec: usize): i64 {
   const base = load<i64>(REGS + <i32>load<u8>(rec, REC_BASE));
-  const index = load<i64>(REGS + <i32>load<u8>(rec, REC_INDEX)) << <i64>(load<u8>(rec, REC_SCALE) & 3);
+  const index = load<i64>(REGS + <i32>load<u8>(rec, REC_INDEX)) << (<i64>(load<u8>(rec, REC_SCALE) & 3));
   return (base + index + <i64>load<i32>(rec, REC_DISP)) & load<i64>(ADDR_MASK);
 }
 

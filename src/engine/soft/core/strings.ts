@@ -218,7 +218,7 @@ function storeSpan(offset: i64, value: i64): i64 {
   if (to == 1) return 0;
   const byte = value & 0xff;
   const all = byte * 0x0101010101010101;
-  const used: i64 = size == 8 ? -1 : ((1 as i64) << <i64>(size * 8)) - 1;
+  const used: i64 = size == 8 ? -1 : ((1 as i64) << (<i64>(size * 8))) - 1;
   if (((value ^ all) & used) == 0) memory.fill(to, <u8>byte, bytes);
   else if (size == 2) for (let i = 0; i < bytes; i += 2) store<u16>(to + i, <u16>value);
   else if (size == 4) for (let i = 0; i < bytes; i += 4) store<u32>(to + i, <u32>value);
@@ -266,7 +266,7 @@ function loadElement(p: u32): i64 {
 
 export function op_scas(rec: u32): i32 {
   begin(rec);
-  const used: i64 = size == 8 ? -1 : ((1 as i64) << <i64>(size * 8)) - 1;
+  const used: i64 = size == 8 ? -1 : ((1 as i64) << (<i64>(size * 8))) - 1;
   const value = reg(RAX) & used;
   while (count != 0 && go > 0) {
     const offset = reg(RDI) & mask;

@@ -28,13 +28,13 @@ import { interruptsMayGo, updateMode } from './mode';
 import { STEP, STEP_NONE } from './private';
 import {
   CR4_FSGSBASE,
+  cpl,
   EFER_SCE,
+  efer,
   F_IF,
   F_RF,
   F_TF,
   F_VM,
-  cpl,
-  efer,
   gp0,
   is64,
   isCanonical,

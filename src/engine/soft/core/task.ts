@@ -1,24 +1,7 @@
 // Hardware task switches (SDM vol. 3, chapter 7). Not in long mode.
+import { CPL, CR0, CR3, CR4, CS, DR, EFLAGS, FAULT, GS, LDTR, NEXT, RIP, SS, TR } from '../layout';
+import { armBreakpoints, noteTaskTrap } from './debug';
 import {
-  CPL,
-  CR0,
-  CR3,
-  CR4,
-  CS,
-  DR,
-  EFLAGS,
-  FAULT,
-  GS,
-  LDTR,
-  NEXT,
-  RIP,
-  SS,
-  TR,
-} from '../layout';
-import {
-  T_LDT,
-  T_TSS16,
-  T_TSS16_BUSY,
   checkStack,
   dAddress,
   dAttr,
@@ -35,9 +18,12 @@ import {
   loadFromDescriptor,
   needDescriptor,
   readDescriptor,
+  T_LDT,
+  T_TSS16,
+  T_TSS16_BUSY,
 } from './descriptors';
-import { armBreakpoints, noteTaskTrap } from './debug';
 import { getFlags, setFlags } from './flags';
+import { deliverHere } from './interrupts';
 import { sysLd, sysSt } from './mmu';
 import { updateMode } from './mode';
 import { loadPdptes } from './pdpte';
@@ -46,12 +32,9 @@ import {
   A_UNUSABLE,
   CR0_TS,
   CR4_PAE,
+  cr0,
   F_NT,
   F_VM,
-  V_GP,
-  V_NP,
-  V_TS,
-  cr0,
   faulted,
   isLong,
   raise,
@@ -62,6 +45,9 @@ import {
   segSelector,
   setReg,
   setSegment,
+  V_GP,
+  V_NP,
+  V_TS,
 } from './state';
 import { flushNonGlobal } from './tlb';
 import { tssIs32 } from './tss';
@@ -82,6 +68,18 @@ function setBusy(address: i64, busy: bool): void {
   sysSt(address + 5, <i64>(busy ? hi | 2 : hi & ~2), 1);
 }
 
+/** Whether the last switch has passed the point of no return: a fault is then the new task's, and RIP is right already. */
+export let switched: bool = false;
+
+export function noSwitch(): void {
+  switched = false;
+}
+
+/** What a handler returns after a switch that has faulted: FAULT where its instruction is to be restarted. */
+export function switchFault(): i32 {
+  return switched ? deliverHere() : FAULT;
+}
+
 /**
  * Switches to the task of a TSS selector. RIP is the address that the old task goes on at. 0 with RIP and everything
  * else loaded; FAULT before the point of no return (nothing changed) or in the new task (as the SDM has it).
@@ -89,6 +87,7 @@ function setBusy(address: i64, busy: bool): void {
 export function taskSwitch(selector: i32, why: i32, withError: bool, error: i32, ext: i32): i32 {
   const vector = why == SWITCH_IRET ? V_TS : V_GP;
   const code = (selector & 0xfffc) | ext;
+  switched = false;
   if (isLong() || isNull(selector) || selector & 4) return raise(vector, code);
   if (!readDescriptor(selector, 8)) return faulted() ? FAULT : raise(vector, code);
   const kind = dKind();
@@ -149,6 +148,9 @@ export function taskSwitch(selector: i32, why: i32, withError: bool, error: i32,
   if (faulted()) return FAULT;
 
   // The new task. From here on faults happen in it.
+  switched = true;
+  store<i64>(RIP, <i64>load<u32>(words));
+  switched = true;
   setSegment(TR, selector, base, limit, attr | 2);
   store<i32>(CR0, cr0() | CR0_TS);
   if (wide && cr0() < 0) {
@@ -160,7 +162,6 @@ export function taskSwitch(selector: i32, why: i32, withError: bool, error: i32,
   if (!wide) newFlags = (newFlags & 0xffff) | (flags & ~0xffff & ~F_VM);
   if (why == SWITCH_CALL || why == SWITCH_INTERRUPT) newFlags |= F_NT;
   setFlags(newFlags, 0x3f7fd7);
-  store<i64>(RIP, <i64>load<u32>(words));
   for (let i = 0; i < 8; i++) {
     const v = load<u32>(words + ((2 + i) << 2));
     setReg(i, wide ? <i64>v : <i64>(<u32>reg(i) & 0xffff0000) | <i64>v);

@@ -23,9 +23,9 @@ import {
   TLB_USER,
   TLB_WRITE,
 } from '../layout';
-import { BP_DATA, FILLS_GLOBAL, FILLS_NONGLOBAL, LARGE_PAGES } from './private';
-import { jcFlush, jcFlushPage } from './jumpcache';
 import { pageHasDataBreakpoint } from './debug';
+import { jcFlush, jcFlushPage } from './jumpcache';
+import { BP_DATA, FILLS_GLOBAL, FILLS_NONGLOBAL, LARGE_PAGES } from './private';
 import { CR0_WP, CR4_SMEP, EFER_LMA } from './state';
 import { W_DIRTY, W_GLOBAL, W_NX, W_USER, W_WRITE } from './walk';
 

@@ -1,7 +1,7 @@
 // What interrupts and call gates read of the TSS (SDM vol. 3, 7.2).
 import { CPL, MODE, MODE_PE, MODE_VM, TR } from '../layout';
 import { sysLd } from './mmu';
-import { V_GP, V_TS, faulted, iopl, isProtected, raise, segAttr, segBase, segLimit, segSelector } from './state';
+import { faulted, iopl, isProtected, raise, segAttr, segBase, segLimit, segSelector, V_GP, V_TS } from './state';
 
 /** Stack of an inner ring, as `readInnerStack` found it. */
 export let tssSs: i32 = 0;

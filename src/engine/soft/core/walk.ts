@@ -91,7 +91,7 @@ function walk32(lin: i64, access: i32, set: u32, touch: bool): i64 {
   if (pde & PTE_PS && cr4 & CR4_PSE) {
     // PSE-36: bits 20:13 are physical address bits 39:32; bit 21 is reserved.
     if (pde & 0x200000) return fail(PFEC_P | PFEC_RSVD, access, set);
-    gpa = <i64>(pde & 0xffc00000) | (<i64>((pde >> 13) & 0xff) << 32) | <i64>(l & 0x3fffff);
+    gpa = <i64>(pde & 0xffc00000) | ((<i64>((pde >> 13) & 0xff)) << 32) | <i64>(l & 0x3fffff);
     walkShift = 22;
   } else {
     pteGpa = <i64>(pde & 0xfffff000) + <i64>(((l >> 12) & 1023) << 2);

@@ -10,12 +10,26 @@ import type { Variant } from '../isa/define.js';
 import * as L from '../layout.js';
 import { AUX_CF, AUX_PO, CPL, EFLAGS, FLAG_AUX, FLAG_RES } from '../layout.js';
 import type { FunctionBuilder } from '../wasm/function.js';
-import * as w from '../wasm/ops.js';
 import type { Expr, ValType } from '../wasm/ops.js';
+import * as w from '../wasm/ops.js';
 import { intType, type Operand, sizeOf } from './operands.js';
 
 /** Exceptions by vector (SDM vol. 3, table 6-1). */
-export const VECTOR = { DE: 0, DB: 1, BP: 3, OF: 4, BR: 5, UD: 6, NM: 7, SS: 12, GP: 13, PF: 14, MF: 16, AC: 17, XM: 19 } as const;
+export const VECTOR = {
+  DE: 0,
+  DB: 1,
+  BP: 3,
+  OF: 4,
+  BR: 5,
+  UD: 6,
+  NM: 7,
+  SS: 12,
+  GP: 13,
+  PF: 14,
+  MF: 16,
+  AC: 17,
+  XM: 19,
+} as const;
 
 export const RAX = 0;
 export const RCX = 1;
@@ -147,8 +161,7 @@ export abstract class Emitter {
   #auxOf(carries: Expr, size: number): Expr {
     if (size === 4) return w.and(carries, w.i32c(CF_PO_AF));
     const c = this.let(carries);
-    if (size === 8)
-      return w.or(w.and(w.wrap(w.shrU(c, w.i64c(32))), w.i32c(CF_PO)), w.and(w.wrap(c), w.i32c(8)));
+    if (size === 8) return w.or(w.and(w.wrap(w.shrU(c, w.i64c(32))), w.i32c(CF_PO)), w.and(w.wrap(c), w.i32c(8)));
     return w.or(w.and(w.shl(c, w.i32c(size === 1 ? 24 : 16)), w.i32c(CF_PO)), w.and(c, w.i32c(8)));
   }
 
@@ -391,6 +404,8 @@ export abstract class Emitter {
     const value = this.read(operand);
     const type = intType(size);
     if (value.type === type) return value;
-    return operand.kind === 'imm' && operand.signed ? w.extendS(value) : this.resize(value, sizeOf(operand) === 8 ? 4 : size);
+    return operand.kind === 'imm' && operand.signed
+      ? w.extendS(value)
+      : this.resize(value, sizeOf(operand) === 8 ? 4 : size);
   }
 }

@@ -6,8 +6,8 @@
 import type { HandlerSpec, Variant } from '../isa/define.js';
 import * as L from '../layout.js';
 import type { FunctionBuilder } from '../wasm/function.js';
-import * as w from '../wasm/ops.js';
 import type { Expr, ValType } from '../wasm/ops.js';
+import * as w from '../wasm/ops.js';
 import { Emitter } from './emitter.js';
 import { intType, type Operand, sizeOf } from './operands.js';
 
@@ -16,6 +16,8 @@ export interface HandlerContext {
   readonly f: FunctionBuilder;
   /** Address of the current record. */
   readonly rec: Expr;
+  /** The record that branched to this block, or 0 where that isn't known. */
+  readonly from: Expr;
   /** Address of the current TLB's first entry, and the address mask. */
   readonly tlb: Expr;
   readonly addressMask: Expr;
@@ -65,7 +67,8 @@ export class InterpreterEmitter extends Emitter {
     this.f.scope(() => {
       instruction.semantics(this, ...operands);
       if (this.#left) return;
-      if (instruction.attributes.ends) throw new Error(`${this.#spec.key} ends a block but does not say where to go on`);
+      if (instruction.attributes.ends)
+        throw new Error(`${this.#spec.key} ends a block but does not say where to go on`);
       this.#context.next(wide ? 2 * L.REC_SIZE : L.REC_SIZE);
     });
   }
@@ -290,14 +293,22 @@ export class InterpreterEmitter extends Emitter {
   branch(target: Operand, condition?: Expr): void {
     if (target.kind !== 'rel') throw new Error(`${this.#spec.key}: branch to ${target.kind}`);
     this.#left = true;
-    if (condition) this.f.if(condition, () => this.#taken(target.size), () => this.#notTaken());
+    if (condition)
+      this.f.if(
+        condition,
+        () => this.#taken(target.size),
+        () => this.#notTaken(),
+      );
     else this.#taken(target.size);
   }
 
   #taken(size: number): void {
     if (size === 2) {
       // A 16-bit branch cuts RIP to 16 bits, so the target is computed in RIP space.
-      const rip = w.add(this.gpr(L.R_PAGE / 8, 8), w.add(this.#nextOffset64(), w.load('i64_32s', this.#context.rec, L.REC_IMM)));
+      const rip = w.add(
+        this.gpr(L.R_PAGE / 8, 8),
+        w.add(this.#nextOffset64(), w.load('i64_32s', this.#context.rec, L.REC_IMM)),
+      );
       this.#context.jump(w.and(rip, w.i64c(0xffff)));
       return;
     }
@@ -323,12 +334,26 @@ export class InterpreterEmitter extends Emitter {
   }
 
   call(name: string, result: ValType, ...args: Expr[]): Expr {
-    const index = this.#imports.index(name, args.map((a) => a.type), result);
+    const index = this.#imports.index(
+      name,
+      args.map((a) => a.type),
+      result,
+    );
     return this.let(w.call(index, result, args));
   }
 
   callVoid(name: string, ...args: Expr[]): void {
-    this.f.do(w.call(this.#imports.index(name, args.map((a) => a.type), undefined), undefined, args));
+    this.f.do(
+      w.call(
+        this.#imports.index(
+          name,
+          args.map((a) => a.type),
+          undefined,
+        ),
+        undefined,
+        args,
+      ),
+    );
   }
 
   faultIf(failed: Expr): void {

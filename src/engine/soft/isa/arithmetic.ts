@@ -1,8 +1,8 @@
 /** ADD OR ADC SBB AND SUB XOR CMP TEST INC DEC NEG NOT, XADD, CMPXCHG, BCD adjustments. */
 import type { Emitter } from '../emit/emitter.js';
 import { intType, type Operand, sizeOf } from '../emit/operands.js';
-import * as w from '../wasm/ops.js';
 import type { Expr } from '../wasm/ops.js';
+import * as w from '../wasm/ops.js';
 import { type Encoding, InstructionList } from './define.js';
 
 export const arithmetic = new InstructionList();
@@ -74,7 +74,7 @@ function logic(f: (a: Expr, b: Expr) => Expr): Alu {
   };
 }
 
-const RMW = { lock: true, writes: true, hot: true };
+const RMW = { lock: true, writes: true };
 op('add', aluEncodings(0), RMW, binary(add));
 op('or', aluEncodings(1), RMW, binary(logic(w.or)));
 op('adc', aluEncodings(2), RMW, binary(adc));
@@ -83,7 +83,7 @@ op('and', aluEncodings(4), RMW, binary(logic(w.and)));
 op('sub', aluEncodings(5), RMW, binary(sub));
 op('xor', aluEncodings(6), RMW, binary(logic(w.xor)));
 
-op('cmp', aluEncodings(7), { hot: true }, (e, dst, src) => {
+op('cmp', aluEncodings(7), {}, (e, dst, src) => {
   const size = sizeOf(dst);
   const a = e.read(dst);
   const b = e.readAs(src, size);
@@ -102,7 +102,7 @@ op(
     ['F7 /0', 'Ev,Iz'],
     ['F7 /1', 'Ev,Iz'],
   ],
-  { hot: true },
+  {},
   (e, dst, src) => {
     const size = sizeOf(dst);
     const a = e.read(dst);
@@ -130,52 +130,109 @@ function step(by: 1 | -1) {
   };
 }
 
-op('inc', [['FE /0', 'Eb'], ['FF /0', 'Ev'], ['40+r i64', 'Zv']], RMW, step(1));
-op('dec', [['FE /1', 'Eb'], ['FF /1', 'Ev'], ['48+r i64', 'Zv']], RMW, step(-1));
+op(
+  'inc',
+  [
+    ['FE /0', 'Eb'],
+    ['FF /0', 'Ev'],
+    ['40+r i64', 'Zv'],
+  ],
+  RMW,
+  step(1),
+);
+op(
+  'dec',
+  [
+    ['FE /1', 'Eb'],
+    ['FF /1', 'Ev'],
+    ['48+r i64', 'Zv'],
+  ],
+  RMW,
+  step(-1),
+);
 
-op('not', [['F6 /2', 'Eb'], ['F7 /2', 'Ev']], RMW, (e, dst) => {
-  e.update(dst, (a) => w.xor(a, w.intc(a.type, -1)));
-});
+op(
+  'not',
+  [
+    ['F6 /2', 'Eb'],
+    ['F7 /2', 'Ev'],
+  ],
+  RMW,
+  (e, dst) => {
+    e.update(dst, (a) => w.xor(a, w.intc(a.type, -1)));
+  },
+);
 
-op('neg', [['F6 /3', 'Eb'], ['F7 /3', 'Ev']], RMW, (e, dst) => {
-  const size = sizeOf(dst);
-  e.update(dst, (a) => sub(e, size, w.intc(intType(size), 0), a));
-});
+op(
+  'neg',
+  [
+    ['F6 /3', 'Eb'],
+    ['F7 /3', 'Ev'],
+  ],
+  RMW,
+  (e, dst) => {
+    const size = sizeOf(dst);
+    e.update(dst, (a) => sub(e, size, w.intc(intType(size), 0), a));
+  },
+);
 
-op('xadd', [['0F C0 /r', 'Eb,Gb'], ['0F C1 /r', 'Ev,Gv']], { lock: true, writes: true }, (e, dst, src) => {
-  const size = sizeOf(dst);
-  const b = e.read(src);
-  if (dst.kind === 'mem') {
+op(
+  'xadd',
+  [
+    ['0F C0 /r', 'Eb,Gb'],
+    ['0F C1 /r', 'Ev,Gv'],
+  ],
+  { lock: true, writes: true },
+  (e, dst, src) => {
+    const size = sizeOf(dst);
+    const b = e.read(src);
+    if (dst.kind === 'mem') {
+      let old: Expr | undefined;
+      e.update(dst, (a) => {
+        old = a;
+        return add(e, size, a, b);
+      });
+      e.write(src, old!);
+      return;
+    }
+    // The sum goes in last: XADD of a register with itself keeps the sum.
+    const a = e.read(dst);
+    const r = add(e, size, a, b);
+    e.write(src, a);
+    e.write(dst, r);
+  },
+);
+
+op(
+  'cmpxchg',
+  [
+    ['0F B0 /r', 'Eb,Gb'],
+    ['0F B1 /r', 'Ev,Gv'],
+  ],
+  { lock: true, writes: true },
+  (e, dst, src) => {
+    const size = sizeOf(dst);
+    const acc = e.gpr(0, size);
+    const b = e.read(src);
+    const equal = e.f.temp('i32');
     let old: Expr | undefined;
+    if (dst.kind !== 'mem') {
+      // A register that isn't equal keeps all its bits.
+      const a = e.read(dst);
+      sub(e, size, acc, a);
+      e.if(w.eq(acc, a), () => e.write(dst, b), () => e.setGpr(0, size, a));
+      return;
+    }
     e.update(dst, (a) => {
       old = a;
-      return add(e, size, a, b);
+      sub(e, size, acc, a);
+      e.f.set(equal, w.eq(acc, a));
+      return w.select(w.localGet(equal, 'i32'), b, a);
     });
-    e.write(src, old!);
-    return;
-  }
-  // The sum goes in last: XADD of a register with itself keeps the sum.
-  const a = e.read(dst);
-  const r = add(e, size, a, b);
-  e.write(src, a);
-  e.write(dst, r);
-});
-
-op('cmpxchg', [['0F B0 /r', 'Eb,Gb'], ['0F B1 /r', 'Ev,Gv']], { lock: true, writes: true }, (e, dst, src) => {
-  const size = sizeOf(dst);
-  const acc = e.gpr(0, size);
-  const b = e.read(src);
-  const equal = e.f.temp('i32');
-  let old: Expr | undefined;
-  e.update(dst, (a) => {
-    old = a;
-    sub(e, size, acc, a);
-    e.f.set(equal, w.eq(acc, a));
-    return w.select(w.localGet(equal, 'i32'), b, a);
-  });
-  // Not equal: the accumulator takes the destination. (32 bits: then RAX is zero-extended, otherwise untouched.)
-  e.if(w.eqz(w.localGet(equal, 'i32')), () => e.setGpr(0, size, old!));
-});
+    // Not equal: the accumulator takes the destination. (32 bits: then RAX is zero-extended, otherwise untouched.)
+    e.if(w.eqz(w.localGet(equal, 'i32')), () => e.setGpr(0, size, old!));
+  },
+);
 
 // CMPXCHG8B / CMPXCHG16B: m64 or m128 against EDX:EAX / RDX:RAX.
 for (const [name, pattern, operand, half] of [

@@ -1,8 +1,8 @@
 /** Bit tests and scans, POPCNT LZCNT TZCNT, BMI1/2, CRC32. */
 import type { Emitter } from '../emit/emitter.js';
 import { type Operand, sizeOf } from '../emit/operands.js';
-import * as w from '../wasm/ops.js';
 import type { Expr } from '../wasm/ops.js';
+import * as w from '../wasm/ops.js';
 import { InstructionList } from './define.js';
 
 export const bits = new InstructionList();
@@ -18,7 +18,7 @@ const TESTS: readonly [name: string, opcode: number, extension: number, change?:
 ];
 
 for (const [name, opcode, extension, change] of TESTS) {
-  const attributes = change ? { lock: true, writes: true, hot: true } : { hot: true };
+  const attributes = change ? { lock: true, writes: true } : {};
   /** Bit `n` (already within the operand) of dst. */
   const within = (e: Emitter, dst: Operand, n: Expr): void => {
     const size = sizeOf(dst);
@@ -74,8 +74,8 @@ function scan(forward: boolean) {
     e.setZero(zero);
   };
 }
-op('bsf', [['0F BC /r', 'Gv,Ev']], { hot: true }, scan(true));
-op('bsr', [['0F BD /r', 'Gv,Ev']], { hot: true }, scan(false));
+op('bsf', [['0F BC /r', 'Gv,Ev']], {}, scan(true));
+op('bsr', [['0F BD /r', 'Gv,Ev']], {}, scan(false));
 
 /** TZCNT, LZCNT: CF = source zero, ZF = result zero. */
 function count(trailing: boolean) {
@@ -93,7 +93,7 @@ function count(trailing: boolean) {
 op('tzcnt', [['F3 0F BC /r', 'Gv,Ev']], { feature: 'bmi1' }, count(true));
 op('lzcnt', [['F3 0F BD /r', 'Gv,Ev']], { feature: 'lzcnt' }, count(false));
 
-op('popcnt', [['F3 0F B8 /r', 'Gv,Ev']], { feature: 'popcnt', hot: true }, (e, dst, src) => {
+op('popcnt', [['F3 0F B8 /r', 'Gv,Ev']], { feature: 'popcnt' }, (e, dst, src) => {
   const v = e.read(src);
   e.write(dst, w.popcnt(v));
   // ZF by the source; all others clear, PF too.
@@ -120,10 +120,24 @@ function lowest(f: (v: Expr, below: Expr) => Expr, carryIfZero: boolean) {
     e.flagsResult(sizeOf(dst), r, e.let(carryIfZero ? zero : w.xor(zero, w.i32c(1))), w.i32c(0));
   };
 }
-op('blsr', [['VEX.LZ.NP.0F38 F3 /1', 'By,Ey']], { feature: 'bmi1' }, lowest((v, below) => w.and(v, below), true));
-op('blsmsk', [['VEX.LZ.NP.0F38 F3 /2', 'By,Ey']], { feature: 'bmi1' }, lowest((v, below) => w.xor(v, below), true));
-op('blsi', [['VEX.LZ.NP.0F38 F3 /3', 'By,Ey']], { feature: 'bmi1' },
-  lowest((v) => w.and(v, w.sub(w.intc(v.type, 0), v)), false));
+op(
+  'blsr',
+  [['VEX.LZ.NP.0F38 F3 /1', 'By,Ey']],
+  { feature: 'bmi1' },
+  lowest((v, below) => w.and(v, below), true),
+);
+op(
+  'blsmsk',
+  [['VEX.LZ.NP.0F38 F3 /2', 'By,Ey']],
+  { feature: 'bmi1' },
+  lowest((v, below) => w.xor(v, below), true),
+);
+op(
+  'blsi',
+  [['VEX.LZ.NP.0F38 F3 /3', 'By,Ey']],
+  { feature: 'bmi1' },
+  lowest((v) => w.and(v, w.sub(w.intc(v.type, 0), v)), false),
+);
 
 op('bextr', [['VEX.LZ.NP.0F38 F7 /r', 'Gy,Ey,By']], { feature: 'bmi1' }, (e, dst, src, control) => {
   const size = sizeOf(dst);
@@ -151,7 +165,10 @@ op('bzhi', [['VEX.LZ.NP.0F38 F5 /r', 'Gy,Ey,By']], { feature: 'bmi2' }, (e, dst,
   e.flagsResult(size, r, e.let(w.xor(inside, w.i32c(1))), w.i32c(0));
 });
 
-for (const [name, prefix] of [['pdep', 'F2'], ['pext', 'F3']] as const) {
+for (const [name, prefix] of [
+  ['pdep', 'F2'],
+  ['pext', 'F3'],
+] as const) {
   op(name, [[`VEX.LZ.${prefix}.0F38 F5 /r`, 'Gy,By,Ey']], { feature: 'bmi2' }, (e, dst, a, b) => {
     const mask = e.read(b);
     const v = e.read(a);
@@ -160,8 +177,16 @@ for (const [name, prefix] of [['pdep', 'F2'], ['pext', 'F3']] as const) {
   });
 }
 
-op('crc32', [['F2 0F 38 F0 /r', 'Gy,Eb'], ['F2 0F 38 F1 /r', 'Gy,Ev']], { feature: 'sse42' }, (e, dst, src) => {
-  const v = e.read(src);
-  const crc = e.call('crc32c', 'i32', w.wrap(e.read(dst)), e.resize(v, 8), w.i32c(sizeOf(src)));
-  e.write(dst, e.resize(crc, sizeOf(dst)));
-});
+op(
+  'crc32',
+  [
+    ['F2 0F 38 F0 /r', 'Gy,Eb'],
+    ['F2 0F 38 F1 /r', 'Gy,Ev'],
+  ],
+  { feature: 'sse42' },
+  (e, dst, src) => {
+    const v = e.read(src);
+    const crc = e.call('crc32c', 'i32', w.wrap(e.read(dst)), e.resize(v, 8), w.i32c(sizeOf(src)));
+    e.write(dst, e.resize(crc, sizeOf(dst)));
+  },
+);

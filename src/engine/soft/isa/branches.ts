@@ -1,8 +1,8 @@
 /** Near branches: Jcc, JMP, CALL, RET, LOOP, JCXZ. Far ones are in system.ts. */
 import type { Emitter } from '../emit/emitter.js';
 import { type Operand, sizeOf } from '../emit/operands.js';
-import * as w from '../wasm/ops.js';
 import type { Expr } from '../wasm/ops.js';
+import * as w from '../wasm/ops.js';
 import { InstructionList } from './define.js';
 import { CONDITIONS } from './moves.js';
 
@@ -13,14 +13,25 @@ const hex = (n: number) => n.toString(16).toUpperCase().padStart(2, '0');
 for (let cc = 0; cc < 16; cc++) {
   op(
     `j${CONDITIONS[cc]}`,
-    [[`${hex(0x70 + cc)} f64`, 'Jb'], [`0F ${hex(0x80 + cc)} f64`, 'Jz']],
-    { param: cc, ends: true, hot: true },
+    [
+      [`${hex(0x70 + cc)} f64`, 'Jb'],
+      [`0F ${hex(0x80 + cc)} f64`, 'Jz'],
+    ],
+    { param: cc, ends: true },
     (e, target) => e.branch(target, e.condition(e.param)),
   );
 }
 
-op('jmp', [['EB f64', 'Jb'], ['E9 f64', 'Jz']], { ends: true, hot: true }, (e, target) => e.branch(target));
-op('call', [['E8 f64', 'Jz']], { ends: true, stack: true, hot: true }, (e, target) => {
+op(
+  'jmp',
+  [
+    ['EB f64', 'Jb'],
+    ['E9 f64', 'Jz'],
+  ],
+  { ends: true },
+  (e, target) => e.branch(target),
+);
+op('call', [['E8 f64', 'Jz']], { ends: true, stack: true }, (e, target) => {
   const size = e.variant.operandSize;
   e.push(e.resize(e.nextRip(), size), size);
   e.branch(target);
@@ -29,15 +40,15 @@ op('call', [['E8 f64', 'Jz']], { ends: true, stack: true, hot: true }, (e, targe
 /** A RIP value read from a register or memory: 64 bits as it is (canonicality is checked at the fetch), less is zero-extended. */
 const ripOf = (e: Emitter, v: Expr): Expr => e.resize(v, 8);
 
-op('jmp', [['FF /4 f64', 'Ev']], { ends: true, hot: true }, (e, target) => e.jump(ripOf(e, e.read(target))));
-op('call', [['FF /2 f64', 'Ev']], { ends: true, stack: true, hot: true }, (e, target) => {
+op('jmp', [['FF /4 f64', 'Ev']], { ends: true }, (e, target) => e.jump(ripOf(e, e.read(target))));
+op('call', [['FF /2 f64', 'Ev']], { ends: true, stack: true }, (e, target) => {
   const size = sizeOf(target);
   const to = e.let(ripOf(e, e.read(target)));
   e.push(e.resize(e.nextRip(), size), size);
   e.jump(to);
 });
 
-op('ret', [['C3 f64', '']], { ends: true, stack: true, hot: true }, (e) => {
+op('ret', [['C3 f64', '']], { ends: true, stack: true }, (e) => {
   e.jump(ripOf(e, e.pop(e.variant.operandSize)));
 });
 op('ret', [['C2 f64', 'Iw']], { ends: true, stack: true }, (e, extra) => {

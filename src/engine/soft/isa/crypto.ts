@@ -1,9 +1,9 @@
 /** AES-NI, PCLMULQDQ and the SHA extensions: the work is done in core/crypto.ts. */
 import type { Emitter } from '../emit/emitter.js';
 import type { Operand } from '../emit/operands.js';
+import * as L from '../layout.js';
 import { InstructionList } from './define.js';
 import { begin, FEATURE, immediate, readVector, viaCore, writeVector, xmm0 } from './vector.js';
-import * as L from '../layout.js';
 
 export const crypto = new InstructionList();
 const op = crypto.op.bind(crypto);

@@ -55,8 +55,6 @@ export interface Attributes {
   feature?: string;
   /** Condition number (0 to 15) or other constant that the semantics needs; also part of the handler's name. */
   param?: number;
-  /** In the big function (hot); otherwise a function of its own behind the table. */
-  hot?: boolean;
   /** #UD in real and v8086 mode. */
   protectedOnly?: boolean;
 }

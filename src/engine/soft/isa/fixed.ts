@@ -3,8 +3,8 @@ import { VECTOR } from '../emit/emitter.js';
 import type { CoreImports, HandlerContext } from '../emit/interpreter-emitter.js';
 import type { FixedHandler } from '../interpreter.js';
 import * as L from '../layout.js';
-import * as w from '../wasm/ops.js';
 import type { Expr } from '../wasm/ops.js';
+import * as w from '../wasm/ops.js';
 
 const byte = (c: HandlerContext, offset: number) => w.load('i32_8u', c.rec, offset);
 
@@ -52,6 +52,15 @@ export const FIXED_HANDLERS: readonly FixedHandler[] = [
   {
     number: L.H_STALE,
     emit: (c, imports) => {
+      // A chain that led to a block whose code has changed would do so for ever: cut it.
+      c.f.if(c.from, () => {
+        for (const slot of [4, 8]) {
+          const chained = w.load('i32', c.from, L.REC_SIZE + slot);
+          c.f.if(w.eq(chained, w.load('i32', w.i32c(0), L.CUR_BLOCK)), () =>
+            c.f.do(w.store('i32', c.from, w.i32c(0), L.REC_SIZE + slot)),
+          );
+        }
+      });
       c.f.do(w.store('i32', w.i32c(0), c.rec, L.CUR_REC));
       c.obey(w.call(imports.index('stale', ['i32'], 'i32'), 'i32', [c.rec]), true);
     },

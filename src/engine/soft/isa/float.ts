@@ -6,14 +6,12 @@
  */
 import type { Emitter } from '../emit/emitter.js';
 import * as L from '../layout.js';
-import * as w from '../wasm/ops.js';
 import type { Expr } from '../wasm/ops.js';
+import * as w from '../wasm/ops.js';
 import { f32, f32x4, f64, f64x2, i32x4, i32x4c, i64x2, i64x2same, select, v128, zero } from '../wasm/simd.js';
 
-/** Operations by number, as core's packed32 and packed64 know them. */
-export const OP = { add: 0, sub: 1, mul: 2, div: 3, min: 4, max: 5, sqrt: 6, cmp: 7, round: 8, rcp: 9, rsqrt: 10, addsub: 11 } as const;
-/** Conversions by number, as core's convertPacked knows them. */
-export const CONVERT = { ps2dq: 0, tps2dq: 1, dq2ps: 2, ps2pd: 3, pd2ps: 4, pd2dq: 5, tpd2dq: 6 } as const;
+/** Numbers of core/float/ssepacked.ts. */
+const OP = { add: 0, mul: 1, sqrt: 2, sub: 4, min: 5, div: 6, max: 7 } as const;
 
 export type Arithmetic = 'add' | 'sub' | 'mul' | 'div';
 
@@ -49,7 +47,10 @@ const isSafe = (f: Format, a: Expr) =>
   w.ltU(w.sub(withoutSign(f, a), constant(f, shifted(f, 2))), constant(f, shifted(f, f.maxExponent - 2)));
 /** Zero, normal or infinite: nothing that a comparison raises anything for. */
 function isOrdinary(f: Format, a: Expr): Expr {
-  const normal = w.leU(w.sub(withoutSign(f, a), constant(f, shifted(f, 1))), constant(f, shifted(f, f.maxExponent - 1)));
+  const normal = w.leU(
+    w.sub(withoutSign(f, a), constant(f, shifted(f, 1))),
+    constant(f, shifted(f, f.maxExponent - 1)),
+  );
   return w.or(normal, isZero(f, a));
 }
 
@@ -65,13 +66,23 @@ export function scalar(e: Emitter, f: Format, kind: Arithmetic, a: Expr, b: Expr
   const good = w.or(isSafe(f, r), w.and(isZero(f, r), exactZero(f, kind, a, b)));
   const denormal = w.or(isDenormal(f, a), isDenormal(f, b));
   const fast = w.and(w.and(plain(e), good), w.eqz(denormal));
-  return e.choose(f.bits, fast, () => r, () => e.call(`sse_${kind}_${f.suffix}`, f.bits, a, b));
+  return e.choose(
+    f.bits,
+    fast,
+    () => r,
+    () => e.call(`sse_${kind}_${f.suffix}`, f.bits, a, b),
+  );
 }
 
 export function scalarSqrt(e: Emitter, f: Format, a: Expr): Expr {
   const r = e.let(f.native.toBits(f.native.sqrt(f.native.fromBits(a))));
   const fast = w.and(w.and(plain(e), w.or(isSafe(f, r), isZero(f, r))), w.eqz(isDenormal(f, a)));
-  return e.choose(f.bits, fast, () => r, () => e.call(`sse_sqrt_${f.suffix}`, f.bits, a));
+  return e.choose(
+    f.bits,
+    fast,
+    () => r,
+    () => e.call(`sse_sqrt_${f.suffix}`, f.bits, a),
+  );
 }
 
 /** MIN and MAX: the second operand unless the first is truly less (greater). */
@@ -79,7 +90,12 @@ export function scalarExtreme(e: Emitter, f: Format, kind: 'min' | 'max', a: Exp
   const [x, y] = kind === 'min' ? [a, b] : [b, a];
   const first = () => f.native.lt(f.native.fromBits(x), f.native.fromBits(y));
   const fast = w.and(isOrdinary(f, a), isOrdinary(f, b));
-  return e.choose(f.bits, fast, () => e.let(w.select(first(), a, b)), () => e.call(`sse_${kind}_${f.suffix}`, f.bits, a, b));
+  return e.choose(
+    f.bits,
+    fast,
+    () => e.let(w.select(first(), a, b)),
+    () => e.call(`sse_${kind}_${f.suffix}`, f.bits, a, b),
+  );
 }
 
 /** CMPSS, CMPSD: predicate 0 to 7 at run time; all ones or zero. */
@@ -132,7 +148,12 @@ export function widen(e: Emitter, a: Expr): Expr {
 export function narrow(e: Emitter, a: Expr): Expr {
   const r = e.let(f32.toBits(f32.demote(f64.fromBits(a))));
   const fast = w.and(plain(e), w.or(isSafe(SINGLE, r), isZero(DOUBLE, a)));
-  return e.choose('i32', fast, () => r, () => e.call('sse_f64_to_f32', 'i32', a));
+  return e.choose(
+    'i32',
+    fast,
+    () => r,
+    () => e.call('sse_f64_to_f32', 'i32', a),
+  );
 }
 
 // ---- packed ------------------------------------------------------------------------------------------------------------
@@ -140,7 +161,7 @@ export function narrow(e: Emitter, a: Expr): Expr {
 /** Tests of all lanes of a vector, as masks. */
 export interface PackedFormat {
   readonly native: typeof f32x4 | typeof f64x2;
-  readonly slow: 'packed32' | 'packed64';
+  readonly suffix: 'ps' | 'pd';
   /** a without signs. */
   magnitude(a: Expr): Expr;
   isZero(magnitude: Expr): Expr;
@@ -154,7 +175,7 @@ export interface PackedFormat {
 
 export const SINGLES: PackedFormat = {
   native: f32x4,
-  slow: 'packed32',
+  suffix: 'ps',
   magnitude: (a) => v128.and(a, i32x4c(0x7fffffff)),
   isZero: (m) => i32x4.eq(m, zero),
   isDenormal: (m) => i32x4.ltU(i32x4.sub(m, i32x4c(1)), i32x4c(0x007fffff)),
@@ -168,7 +189,7 @@ const within = (m: Expr, above: bigint, below: bigint) =>
   v128.and(i64x2.gtS(m, i64x2same(above)), i64x2.ltS(m, i64x2same(below)));
 export const DOUBLES: PackedFormat = {
   native: f64x2,
-  slow: 'packed64',
+  suffix: 'pd',
   magnitude: (a) => v128.and(a, i64x2same(0x7fffffffffffffffn)),
   isZero: (m) => i64x2.eq(m, zero),
   isDenormal: (m) => within(m, 0n, 1n << 52n),
@@ -178,12 +199,34 @@ export const DOUBLES: PackedFormat = {
   evenSigns: v128.and(i64x2same(1n << 63n), i64x2.replace(zero, 0, w.i64c(-1))),
 };
 
-/** All lanes through core/float. */
-export function slowPacked(e: Emitter, f: PackedFormat, operation: number, a: Expr, b: Expr, imm: Expr = w.i32c(0)): Expr {
+const A = w.i32c(L.VECTOR_A);
+const B = w.i32c(L.VECTOR_B);
+const OUT = w.i32c(L.VECTOR_OUT);
+
+/** All lanes through core/float, which commits them together. `args` come between or after addresses as core has them. */
+function inCore(e: Emitter, name: string, args: readonly Expr[], a: Expr, b?: Expr): Expr {
   e.setState(L.VECTOR_A, a);
-  e.setState(L.VECTOR_B, b);
-  e.callVoid(f.slow, w.i32c(operation), imm);
+  if (b) e.setState(L.VECTOR_B, b);
+  e.faultIf(e.call(name, 'i32', ...args));
   return e.state(L.VECTOR_OUT, 'v128');
+}
+const operation = (e: Emitter, f: PackedFormat, op: number, a: Expr, b: Expr) =>
+  inCore(e, `sse_${f.suffix}`, [w.i32c(op), OUT, A, B], a, b);
+
+/** RCPPS, RSQRTPS: approximations that raise nothing. */
+export function approximate(e: Emitter, name: 'rcp' | 'rsqrt', a: Expr): Expr {
+  e.setState(L.VECTOR_A, a);
+  e.callVoid(`sse_${name}_ps`, OUT, A);
+  return e.let(e.state(L.VECTOR_OUT, 'v128'));
+}
+
+export function packedRound(e: Emitter, f: PackedFormat, a: Expr, imm: Expr): Expr {
+  return e.let(inCore(e, `sse_round_${f.suffix}`, [OUT, A, imm], a));
+}
+
+/** DPPS, DPPD. */
+export function dotProduct(e: Emitter, f: PackedFormat, a: Expr, b: Expr, imm: Expr): Expr {
+  return e.let(inCore(e, `sse_dp${f.suffix}`, [OUT, A, B, imm], a, b));
 }
 
 export function packed(e: Emitter, f: PackedFormat, kind: Arithmetic | 'addsub', a: Expr, b: Expr): Expr {
@@ -193,7 +236,13 @@ export function packed(e: Emitter, f: PackedFormat, kind: Arithmetic | 'addsub',
   if (kind === 'mul') exact = v128.and(exact, v128.or(f.isZero(ma), f.isZero(mb)));
   if (kind === 'div') exact = v128.and(exact, f.isZero(ma));
   const good = v128.andnot(v128.or(f.isSafe(mr), exact), v128.or(f.isDenormal(ma), f.isDenormal(mb)));
-  return e.choose('v128', w.and(plain(e), f.allTrue(good)), () => r, () => slowPacked(e, f, OP[kind], a, b));
+  return e.choose(
+    'v128',
+    w.and(plain(e), f.allTrue(good)),
+    () => r,
+    () =>
+      kind === 'addsub' ? inCore(e, `sse_addsub_${f.suffix}`, [OUT, A, B], a, b) : operation(e, f, OP[kind], a, b),
+  );
 }
 
 export function packedSqrt(e: Emitter, f: PackedFormat, a: Expr): Expr {
@@ -201,7 +250,12 @@ export function packedSqrt(e: Emitter, f: PackedFormat, a: Expr): Expr {
   const [ma, mr] = [a, r].map((v) => e.let(f.magnitude(v)));
   // -NaN's magnitude is no safe one; a negative operand gives NaN.
   const good = v128.andnot(v128.or(f.isSafe(mr), f.isZero(mr)), f.isDenormal(ma));
-  return e.choose('v128', w.and(plain(e), f.allTrue(good)), () => r, () => slowPacked(e, f, OP.sqrt, a, a));
+  return e.choose(
+    'v128',
+    w.and(plain(e), f.allTrue(good)),
+    () => r,
+    () => operation(e, f, OP.sqrt, a, a),
+  );
 }
 
 function ordinary(e: Emitter, f: PackedFormat, ...vectors: readonly Expr[]): Expr {
@@ -212,7 +266,7 @@ function ordinary(e: Emitter, f: PackedFormat, ...vectors: readonly Expr[]): Exp
 export function packedExtreme(e: Emitter, f: PackedFormat, kind: 'min' | 'max', a: Expr, b: Expr): Expr {
   // pmin(x, y) is y < x ? y : x, so the operands change places.
   const native = () => e.let(kind === 'min' ? f.native.pmin(b, a) : f.native.pmax(b, a));
-  return e.choose('v128', ordinary(e, f, a, b), native, () => slowPacked(e, f, OP[kind], a, b));
+  return e.choose('v128', ordinary(e, f, a, b), native, () => operation(e, f, OP[kind], a, b));
 }
 
 export function packedCompare(e: Emitter, f: PackedFormat, a: Expr, b: Expr, imm: Expr): Expr {
@@ -224,18 +278,25 @@ export function packedCompare(e: Emitter, f: PackedFormat, a: Expr, b: Expr, imm
     const positive = select(w.eqz(which), f.native.eq(a, b), rest);
     return e.let(v128.xor(positive, i32x4.splat(w.sub(w.i32c(0), w.shrU(n, w.i32c(2))))));
   };
-  return e.choose('v128', ordinary(e, f, a, b), native, () => slowPacked(e, f, OP.cmp, a, b, n));
+  return e.choose('v128', ordinary(e, f, a, b), native, () => inCore(e, `sse_cmp_${f.suffix}`, [OUT, A, B, n], a, b));
 }
 
 // ---- packed conversions ------------------------------------------------------------------------------------------------
 
-function converted(e: Emitter, kind: keyof typeof CONVERT, a: Expr, fast: Expr, native: () => Expr): Expr {
-  const slow = () => {
-    e.setState(L.VECTOR_A, a);
-    e.callVoid('convertPacked', w.i32c(CONVERT[kind]));
-    return e.state(L.VECTOR_OUT, 'v128');
-  };
-  return e.choose('v128', fast, () => e.let(native()), slow);
+function converted(
+  e: Emitter,
+  fast: Expr,
+  native: () => Expr,
+  a: Expr,
+  name: string,
+  ...args: readonly number[]
+): Expr {
+  return e.choose(
+    'v128',
+    fast,
+    () => e.let(native()),
+    () => inCore(e, `sse_cvt_${name}`, [OUT, A, ...args.map(w.i32c)], a),
+  );
 }
 
 const TWO_31_SINGLES = i32x4c(0x4f000000);
@@ -244,23 +305,23 @@ const TWO_31_DOUBLES = i64x2same(0x41e0000000000000n);
 export function singlesToIntegers(e: Emitter, truncate: boolean, a: Expr): Expr {
   const x = e.let(truncate ? a : f32x4.nearest(a));
   const inside = i32x4.allTrue(f32x4.lt(f32x4.abs(x), TWO_31_SINGLES));
-  return converted(e, truncate ? 'tps2dq' : 'ps2dq', a, w.and(plain(e), inside), () => i32x4.truncSatF32x4S(x));
+  return converted(e, w.and(plain(e), inside), () => i32x4.truncSatF32x4S(x), a, 'ps2dq', truncate ? 1 : 0, 4);
 }
 
 /** Two integers below zeros. */
 export function doublesToIntegers(e: Emitter, truncate: boolean, a: Expr): Expr {
   const x = e.let(truncate ? a : f64x2.nearest(a));
   const inside = i64x2.allTrue(f64x2.lt(f64x2.abs(x), TWO_31_DOUBLES));
-  return converted(e, truncate ? 'tpd2dq' : 'pd2dq', a, w.and(plain(e), inside), () => i32x4.truncSatF64x2SZero(x));
+  return converted(e, w.and(plain(e), inside), () => i32x4.truncSatF64x2SZero(x), a, 'pd2dq', truncate ? 1 : 0, 16);
 }
 
 export function integersToSingles(e: Emitter, a: Expr): Expr {
-  return converted(e, 'dq2ps', a, plain(e), () => f32x4.convertI32x4S(a));
+  return converted(e, plain(e), () => f32x4.convertI32x4S(a), a, 'dq2ps', 4);
 }
 
 /** The low two singles; the upper half of `a` must be zero. */
 export function singlesToDoubles(e: Emitter, a: Expr): Expr {
-  return converted(e, 'ps2pd', a, ordinary(e, SINGLES, a), () => f64x2.promoteLowF32x4(a));
+  return converted(e, ordinary(e, SINGLES, a), () => f64x2.promoteLowF32x4(a), a, 'ps2pd');
 }
 
 /** Two singles below zeros. */
@@ -268,5 +329,5 @@ export function doublesToSingles(e: Emitter, a: Expr): Expr {
   const m = e.let(DOUBLES.magnitude(a));
   // From 2^-124 to 2^127 the result is a safe single.
   const inside = v128.or(within(m, 899n << 52n, 1150n << 52n), i64x2.eq(m, zero));
-  return converted(e, 'pd2ps', a, w.and(plain(e), i64x2.allTrue(inside)), () => f32x4.demoteF64x2Zero(a));
+  return converted(e, w.and(plain(e), i64x2.allTrue(inside)), () => f32x4.demoteF64x2Zero(a), a, 'pd2ps');
 }

@@ -2,8 +2,8 @@
 import { type Emitter, RAX, RBP, RSP } from '../emit/emitter.js';
 import { type Operand, sizeOf } from '../emit/operands.js';
 import * as L from '../layout.js';
-import * as w from '../wasm/ops.js';
 import type { Expr } from '../wasm/ops.js';
+import * as w from '../wasm/ops.js';
 import { InstructionList } from './define.js';
 
 export const moves = new InstructionList();
@@ -27,70 +27,112 @@ op(
     ['C6 /0', 'Eb,Ib'],
     ['C7 /0', 'Ev,Iz'],
   ],
-  { writes: true, hot: true },
+  { writes: true },
   (e, dst, src) => e.write(dst, e.readAs(src, sizeOf(dst))),
 );
 
-op('lea', [['8D /r mem', 'Gv,M']], { addressOnly: true, hot: true }, (e, dst, src) => {
+op('lea', [['8D /r mem', 'Gv,M']], { addressOnly: true }, (e, dst, src) => {
   e.write(dst, e.resize(e.address(src), sizeOf(dst)));
 });
 
-op('nop', [['0F 0D /r', 'Ev'], ['0F 18 /r', 'Ev'], ['0F 19 /r', 'Ev'], ['0F 1A /r', 'Ev'], ['0F 1B /r', 'Ev'], ['0F 1C /r', 'Ev'],
-  ['0F 1D /r', 'Ev'], ['0F 1E /r', 'Ev'], ['0F 1F /r', 'Ev']], { addressOnly: true, hot: true }, () => {});
+op(
+  'nop',
+  [
+    ['0F 0D /r', 'Ev'],
+    ['0F 18 /r', 'Ev'],
+    ['0F 19 /r', 'Ev'],
+    ['0F 1A /r', 'Ev'],
+    ['0F 1B /r', 'Ev'],
+    ['0F 1C /r', 'Ev'],
+    ['0F 1D /r', 'Ev'],
+    ['0F 1E /r', 'Ev'],
+    ['0F 1F /r', 'Ev'],
+  ],
+  { addressOnly: true },
+  () => {},
+);
 op('pause', [['F3 90', '']], {}, () => {});
 
-op('movzx', [['0F B6 /r', 'Gv,Eb'], ['0F B7 /r', 'Gv,Ew']], { hot: true }, (e, dst, src) => {
-  e.write(dst, e.resize(e.read(src), sizeOf(dst)));
-});
-op('movsx', [['0F BE /r', 'Gv,Eb'], ['0F BF /r', 'Gv,Ew']], { hot: true }, (e, dst, src) => {
-  const v = e.signExtend(e.read(src), sizeOf(src));
-  e.write(dst, sizeOf(dst) === 8 ? w.extendS(v) : v);
-});
-op('movsxd', [['63 /r only64', 'Gv,Ez']], { hot: true }, (e, dst, src) => {
+op(
+  'movzx',
+  [
+    ['0F B6 /r', 'Gv,Eb'],
+    ['0F B7 /r', 'Gv,Ew'],
+  ],
+  {},
+  (e, dst, src) => {
+    e.write(dst, e.resize(e.read(src), sizeOf(dst)));
+  },
+);
+op(
+  'movsx',
+  [
+    ['0F BE /r', 'Gv,Eb'],
+    ['0F BF /r', 'Gv,Ew'],
+  ],
+  {},
+  (e, dst, src) => {
+    const v = e.signExtend(e.read(src), sizeOf(src));
+    e.write(dst, sizeOf(dst) === 8 ? w.extendS(v) : v);
+  },
+);
+op('movsxd', [['63 /r only64', 'Gv,Ez']], {}, (e, dst, src) => {
   const v = e.read(src);
   e.write(dst, sizeOf(dst) === 8 ? w.extendS(v) : v);
 });
 
 const XCHG_MEMORY = { lock: true, writes: true };
-op('xchg', [['86 /r', 'Eb,Gb'], ['87 /r', 'Ev,Gv']], { ...XCHG_MEMORY, hot: true }, (e, dst, src) => {
-  const b = e.read(src);
-  let old: Expr | undefined;
-  e.update(dst, (a) => {
-    old = a;
-    return b;
-  });
-  e.write(src, old!);
-});
+op(
+  'xchg',
+  [
+    ['86 /r', 'Eb,Gb'],
+    ['87 /r', 'Ev,Gv'],
+  ],
+  { ...XCHG_MEMORY },
+  (e, dst, src) => {
+    const b = e.read(src);
+    let old: Expr | undefined;
+    e.update(dst, (a) => {
+      old = a;
+      return b;
+    });
+    e.write(src, old!);
+  },
+);
 // 90 is XCHG of the accumulator with itself, which is NOP: nothing may change, bits 63:32 neither. With REX.B it is R8.
 op('xchg', [['90+r', 'Zv,rAX']], {}, exchangeAccumulator);
 function exchangeAccumulator(e: Emitter, dst: Operand, acc: Operand): void {
   const a = e.read(dst);
   const b = e.read(acc);
-  e.if(e.isRegister(dst, RAX), () => {}, () => {
-    e.write(dst, b);
-    e.write(acc, a);
-  });
+  e.if(
+    e.isRegister(dst, RAX),
+    () => {},
+    () => {
+      e.write(dst, b);
+      e.write(acc, a);
+    },
+  );
 }
 
 for (let cc = 0; cc < 16; cc++) {
-  op(`cmov${CONDITIONS[cc]}`, [[`0F ${hex(0x40 + cc)} /r`, 'Gv,Ev']], { param: cc, hot: true }, (e, dst, src) => {
+  op(`cmov${CONDITIONS[cc]}`, [[`0F ${hex(0x40 + cc)} /r`, 'Gv,Ev']], { param: cc }, (e, dst, src) => {
     const b = e.read(src);
     // 32 bits: the upper half is cleared even when nothing moves.
     e.write(dst, w.select(e.condition(e.param), b, e.read(dst)));
   });
-  op(`set${CONDITIONS[cc]}`, [[`0F ${hex(0x90 + cc)} /r`, 'Eb']], { param: cc, writes: true, hot: true }, (e, dst) => {
+  op(`set${CONDITIONS[cc]}`, [[`0F ${hex(0x90 + cc)} /r`, 'Eb']], { param: cc, writes: true }, (e, dst) => {
     e.write(dst, e.condition(e.param));
   });
 }
 
 // ---- sign and byte tricks --------------------------------------------------------------------------------------------
 
-op('cbw', [['98', 'rAX']], { hot: true }, (e, acc) => {
+op('cbw', [['98', 'rAX']], {}, (e, acc) => {
   const size = sizeOf(acc);
   const half = e.signExtend(e.gpr(RAX, size / 2), size / 2);
   e.write(acc, size === 8 ? w.extendS(half) : half);
 });
-op('cwd', [['99', 'rAX']], { hot: true }, (e, acc) => {
+op('cwd', [['99', 'rAX']], {}, (e, acc) => {
   const size = sizeOf(acc);
   const v = e.signExtend(e.read(acc), size);
   e.setGpr(2, size, w.shrS(v, w.intc(v.type, size === 8 ? 63 : 31)));
@@ -108,16 +150,25 @@ export function swapBytes(e: Emitter, v: Expr, size: number): Expr {
   const high = swapBytes(e, e.let(w.wrap(w.shrU(v, w.i64c(32)))), 4);
   return w.or(w.shl(w.extendU(low), w.i64c(32)), w.extendU(high));
 }
-op('bswap', [['0F C8+r', 'Zv']], { hot: true }, (e, dst) => {
+op('bswap', [['0F C8+r', 'Zv']], {}, (e, dst) => {
   const size = sizeOf(dst);
   // 16 bits: undefined; processors of today clear the register's low half.
   const v = e.read(dst);
   e.write(dst, size === 2 ? w.i32c(0) : swapBytes(e, v, size));
 });
-op('movbe', [['NP 0F 38 F0 /r mem', 'Gv,Mv'], ['66 0F 38 F0 /r mem', 'Gv,Mv'], ['NP 0F 38 F1 /r mem', 'Mv,Gv'], ['66 0F 38 F1 /r mem', 'Mv,Gv']],
-  { feature: 'movbe', writes: true }, (e, dst, src) => {
-  e.write(dst, e.let(swapBytes(e, e.read(src), sizeOf(dst))));
-});
+op(
+  'movbe',
+  [
+    ['NP 0F 38 F0 /r mem', 'Gv,Mv'],
+    ['66 0F 38 F0 /r mem', 'Gv,Mv'],
+    ['NP 0F 38 F1 /r mem', 'Mv,Gv'],
+    ['66 0F 38 F1 /r mem', 'Mv,Gv'],
+  ],
+  { feature: 'movbe', writes: true },
+  (e, dst, src) => {
+    e.write(dst, e.let(swapBytes(e, e.read(src), sizeOf(dst))));
+  },
+);
 
 op('xlat', [['D7', '']], { rep: true }, (e) => e.core('op_xlat'));
 
@@ -135,35 +186,51 @@ op('clc', [['F8', '']], {}, (e) => e.setCarry(w.i32c(0)));
 op('stc', [['F9', '']], {}, (e) => e.setCarry(w.i32c(1)));
 op('cmc', [['F5', '']], {}, (e) => e.setCarry(e.let(w.xor(e.carry(), w.i32c(1)))));
 const DF = 0x400;
-op('cld', [['FC', '']], { hot: true }, (e) => e.setState(L.EFLAGS, w.and(e.eflags(), w.i32c(~DF))));
+op('cld', [['FC', '']], {}, (e) => e.setState(L.EFLAGS, w.and(e.eflags(), w.i32c(~DF))));
 op('std', [['FD', '']], {}, (e) => e.setState(L.EFLAGS, w.or(e.eflags(), w.i32c(DF))));
 
 // ---- stack -------------------------------------------------------------------------------------------------------------
 
-op('push', [['50+r d64', 'Zv'], ['FF /6 d64', 'Ev']], { stack: true, hot: true }, (e, src) => {
-  e.push(e.read(src), sizeOf(src));
-});
-op('push', [['68 d64', 'Iz'], ['6A d64', 'Ibs']], { stack: true, hot: true }, (e, src) => {
-  const size = e.variant.operandSize;
-  e.push(e.readAs(src, size), size);
-});
-op('pop', [['58+r d64', 'Zv'], ['8F /0 mod3 d64', 'Ev']], { stack: true, hot: true }, (e, dst) => {
-  // POP RSP: the value wins over the increment.
-  e.write(dst, e.pop(sizeOf(dst)));
-});
-// The address of POP m is computed with RSP already incremented, and the write may still fault.
+op(
+  'push',
+  [
+    ['50+r d64', 'Zv'],
+    ['FF /6 d64', 'Ev'],
+  ],
+  { stack: true },
+  (e, src) => {
+    e.push(e.read(src), sizeOf(src));
+  },
+);
+op(
+  'push',
+  [
+    ['68 d64', 'Iz'],
+    ['6A d64', 'Ibs'],
+  ],
+  { stack: true },
+  (e, src) => {
+    const size = e.variant.operandSize;
+    e.push(e.readAs(src, size), size);
+  },
+);
+op(
+  'pop',
+  [
+    ['58+r d64', 'Zv'],
+    ['8F /0 mod3 d64', 'Ev'],
+  ],
+  { stack: true },
+  (e, dst) => {
+    // POP RSP: the value wins over the increment.
+    e.write(dst, e.pop(sizeOf(dst)));
+  },
+);
+// The address of POP m is computed with RSP already incremented (the decoder sees to that), and the write may still fault.
 op('pop', [['8F /0 mem d64', 'Ev']], { stack: true, writes: true }, (e, dst) => {
   const size = sizeOf(dst);
-  const value = e.top(size);
-  const before = e.gpr(RSP, 8);
-  const restore = () => e.setGpr(RSP, 8, before);
+  e.write(dst, e.top(size));
   e.drop(w.i32c(size));
-  const address = e.address(dst);
-  const p = e.call('memWrite', 'i32', address, w.i32c(size));
-  e.if(w.eqz(p), restore);
-  e.faultIf(w.eqz(p));
-  e.storeInt(p, value, size);
-  e.commit(p);
 });
 for (const [name, pattern, seg] of [
   ['push', '06 i64', L.ES],
@@ -183,7 +250,7 @@ for (const [name, pattern, seg] of [
 op('pusha', [['60 i64', '']], { stack: true }, (e) => e.core('op_pusha', e.variant.operandSize));
 op('popa', [['61 i64', '']], { stack: true }, (e) => e.core('op_popa', e.variant.operandSize));
 
-op('leave', [['C9 d64', '']], { stack: true, hot: true }, (e) => {
+op('leave', [['C9 d64', '']], { stack: true }, (e) => {
   const size = e.variant.operandSize;
   if (e.variant.slowStack) {
     e.core('op_leave', size);

@@ -1,8 +1,8 @@
 /** MUL IMUL DIV IDIV, MULX, ADCX ADOX. */
 import { type Emitter, VECTOR } from '../emit/emitter.js';
 import { type Operand, sizeOf } from '../emit/operands.js';
-import * as w from '../wasm/ops.js';
 import type { Expr } from '../wasm/ops.js';
+import * as w from '../wasm/ops.js';
 import { InstructionList } from './define.js';
 
 export const multiply = new InstructionList();
@@ -59,8 +59,24 @@ function wideMultiply(signed: boolean) {
   };
 }
 
-op('mul', [['F6 /4', 'Eb'], ['F7 /4', 'Ev']], { hot: true }, wideMultiply(false));
-op('imul', [['F6 /5', 'Eb'], ['F7 /5', 'Ev']], {}, wideMultiply(true));
+op(
+  'mul',
+  [
+    ['F6 /4', 'Eb'],
+    ['F7 /4', 'Ev'],
+  ],
+  {},
+  wideMultiply(false),
+);
+op(
+  'imul',
+  [
+    ['F6 /5', 'Eb'],
+    ['F7 /5', 'Ev'],
+  ],
+  {},
+  wideMultiply(true),
+);
 
 function truncatedMultiply(e: Emitter, dst: Operand, x: Expr, y: Expr): void {
   const size = sizeOf(dst);
@@ -78,14 +94,22 @@ function truncatedMultiply(e: Emitter, dst: Operand, x: Expr, y: Expr): void {
   e.flagsResult(size, low, over, over);
 }
 
-op('imul', [['0F AF /r', 'Gv,Ev']], { hot: true }, (e, dst, src) => {
+op('imul', [['0F AF /r', 'Gv,Ev']], {}, (e, dst, src) => {
   const b = e.read(src);
   truncatedMultiply(e, dst, e.read(dst), b);
 });
-op('imul', [['69 /r', 'Gv,Ev,Iz'], ['6B /r', 'Gv,Ev,Ibs']], { hot: true }, (e, dst, src, imm) => {
-  const a = e.read(src);
-  truncatedMultiply(e, dst, a, e.let(e.readAs(imm, sizeOf(dst))));
-});
+op(
+  'imul',
+  [
+    ['69 /r', 'Gv,Ev,Iz'],
+    ['6B /r', 'Gv,Ev,Ibs'],
+  ],
+  {},
+  (e, dst, src, imm) => {
+    const a = e.read(src);
+    truncatedMultiply(e, dst, a, e.let(e.readAs(imm, sizeOf(dst))));
+  },
+);
 
 /** #DE for a zero divisor and for a quotient that does not fit. Flags are undefined and stay. */
 function divide(signed: boolean) {
@@ -123,8 +147,24 @@ function divide(signed: boolean) {
     }
   };
 }
-op('div', [['F6 /6', 'Eb'], ['F7 /6', 'Ev']], { hot: true }, divide(false));
-op('idiv', [['F6 /7', 'Eb'], ['F7 /7', 'Ev']], {}, divide(true));
+op(
+  'div',
+  [
+    ['F6 /6', 'Eb'],
+    ['F7 /6', 'Ev'],
+  ],
+  {},
+  divide(false),
+);
+op(
+  'idiv',
+  [
+    ['F6 /7', 'Eb'],
+    ['F7 /7', 'Ev'],
+  ],
+  {},
+  divide(true),
+);
 
 op('mulx', [['VEX.LZ.F2.0F38 F6 /r', 'Gy,By,Ey']], { feature: 'bmi2' }, (e, high, low, src) => {
   const size = sizeOf(src);

@@ -1,8 +1,8 @@
 /** Shifts, rotates, double shifts; SHLX SARX SHRX RORX. */
 import type { Emitter } from '../emit/emitter.js';
 import { intType, type Operand, sizeOf } from '../emit/operands.js';
-import * as w from '../wasm/ops.js';
 import type { Expr } from '../wasm/ops.js';
+import * as w from '../wasm/ops.js';
 import { type Encoding, InstructionList } from './define.js';
 
 export const shifts = new InstructionList();
@@ -85,9 +85,9 @@ const sar: Shift = (e, size, a, count) => {
   return r;
 };
 
-op('shl', [...group2(4), ...group2(6)], { writes: true, hot: true }, shift(shl));
-op('shr', group2(5), { writes: true, hot: true }, shift(shr));
-op('sar', group2(7), { writes: true, hot: true }, shift(sar));
+op('shl', [...group2(4), ...group2(6)], { writes: true }, shift(shl));
+op('shr', group2(5), { writes: true }, shift(shr));
+op('sar', group2(7), { writes: true }, shift(sar));
 
 /** Rotates: CF and OF only; a masked count of 0 leaves them, whatever the count modulo the size is. */
 function rotate(left: boolean): Shift {
@@ -110,8 +110,8 @@ function rotate(left: boolean): Shift {
   };
 }
 
-op('rol', group2(0), { writes: true, hot: true }, shift(rotate(true)));
-op('ror', group2(1), { writes: true, hot: true }, shift(rotate(false)));
+op('rol', group2(0), { writes: true }, shift(rotate(true)));
+op('ror', group2(1), { writes: true }, shift(rotate(false)));
 
 /** RCL and RCR through carry: rotates of size + 1 bits; core loops over them. Returns the value, leaves CF and OF set. */
 function throughCarry(name: string): Shift {
@@ -165,8 +165,24 @@ function doubleShift(left: boolean) {
     });
   };
 }
-op('shld', [['0F A4 /r', 'Ev,Gv,Ib'], ['0F A5 /r', 'Ev,Gv,CL']], { writes: true }, doubleShift(true));
-op('shrd', [['0F AC /r', 'Ev,Gv,Ib'], ['0F AD /r', 'Ev,Gv,CL']], { writes: true }, doubleShift(false));
+op(
+  'shld',
+  [
+    ['0F A4 /r', 'Ev,Gv,Ib'],
+    ['0F A5 /r', 'Ev,Gv,CL'],
+  ],
+  { writes: true },
+  doubleShift(true),
+);
+op(
+  'shrd',
+  [
+    ['0F AC /r', 'Ev,Gv,Ib'],
+    ['0F AD /r', 'Ev,Gv,CL'],
+  ],
+  { writes: true },
+  doubleShift(false),
+);
 
 // BMI2: no flags.
 function bmiShift(f: (a: Expr, count: Expr) => Expr) {

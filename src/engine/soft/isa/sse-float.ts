@@ -1,12 +1,12 @@
 /** SSE, SSE2, SSE3 and SSE4.1 floating point: arithmetic, comparisons, conversions, rounding. See float.ts for exactness. */
 import type { Emitter } from '../emit/emitter.js';
 import { type Operand, sizeOf } from '../emit/operands.js';
-import * as w from '../wasm/ops.js';
 import type { Expr } from '../wasm/ops.js';
+import * as w from '../wasm/ops.js';
 import { f64x2, i64x2, shuffleLanes } from '../wasm/simd.js';
 import { InstructionList } from './define.js';
 import * as F from './float.js';
-import { begin, FEATURE, hex, immediate, readVector, viaCore, writeMmx, writeVector } from './vector.js';
+import { begin, FEATURE, hex, immediate, readVector, writeMmx, writeVector } from './vector.js';
 
 export const sseFloat = new InstructionList();
 const op = sseFloat.op.bind(sseFloat);
@@ -59,23 +59,46 @@ for (const [name, opcode] of [
   ['sub', 0x5c],
   ['div', 0x5e],
 ] as const)
-  fourForms(name, opcode, (e, f, a, b) => F.scalar(e, f, name, a, b), (e, f, a, b) => F.packed(e, f, name, a, b));
+  fourForms(
+    name,
+    opcode,
+    (e, f, a, b) => F.scalar(e, f, name, a, b),
+    (e, f, a, b) => F.packed(e, f, name, a, b),
+  );
 for (const [name, opcode] of [
   ['min', 0x5d],
   ['max', 0x5f],
 ] as const)
-  fourForms(name, opcode, (e, f, a, b) => F.scalarExtreme(e, f, name, a, b), (e, f, a, b) => F.packedExtreme(e, f, name, a, b));
-fourForms('sqrt', 0x51, (e, f, _, b) => F.scalarSqrt(e, f, b), (e, f, _, b) => F.packedSqrt(e, f, b));
+  fourForms(
+    name,
+    opcode,
+    (e, f, a, b) => F.scalarExtreme(e, f, name, a, b),
+    (e, f, a, b) => F.packedExtreme(e, f, name, a, b),
+  );
+fourForms(
+  'sqrt',
+  0x51,
+  (e, f, _, b) => F.scalarSqrt(e, f, b),
+  (e, f, _, b) => F.packedSqrt(e, f, b),
+);
 
 // Approximations (core/float/sse.ts says how good): they raise nothing.
 for (const [name, opcode] of [
   ['rcp', 0x53],
   ['rsqrt', 0x52],
 ] as const) {
-  op(`${name}ss`, [[`F3 0F ${hex(opcode)} /r`, 'Vd,Wd']], FEATURE('sse'),
-    scalar2(F.SINGLE, (e, _f, _a, b) => e.call(`sse_${name}_f32`, 'i32', b)));
-  op(`${name}ps`, [[`NP 0F ${hex(opcode)} /r`, 'Vx,Wx']], FEATURE('sse'),
-    packed2(F.SINGLES, (e, f, _, b) => e.let(F.slowPacked(e, f, F.OP[name], b, b))));
+  op(
+    `${name}ss`,
+    [[`F3 0F ${hex(opcode)} /r`, 'Vd,Wd']],
+    FEATURE('sse'),
+    scalar2(F.SINGLE, (e, _f, _a, b) => e.call(`sse_${name}_f32`, 'i32', b)),
+  );
+  op(
+    `${name}ps`,
+    [[`NP 0F ${hex(opcode)} /r`, 'Vx,Wx']],
+    FEATURE('sse'),
+    packed2(F.SINGLES, (e, _f, _a, b) => F.approximate(e, name, b)),
+  );
 }
 
 // ---- SSE3: neighbours --------------------------------------------------------------------------------------------------
@@ -84,28 +107,39 @@ for (const [suffix, prefix, format, size] of [
   ['pd', '66', F.DOUBLES, 8],
   ['ps', 'F2', F.SINGLES, 4],
 ] as const) {
-  op(`addsub${suffix}`, [[`${prefix} 0F D0 /r`, 'Vx,Wx']], FEATURE('sse3'),
-    packed2(format, (e, f, a, b) => F.packed(e, f, 'addsub', a, b)));
+  op(
+    `addsub${suffix}`,
+    [[`${prefix} 0F D0 /r`, 'Vx,Wx']],
+    FEATURE('sse3'),
+    packed2(format, (e, f, a, b) => F.packed(e, f, 'addsub', a, b)),
+  );
   const even = Array.from({ length: 16 / size }, (_, i) => 2 * i);
   const odd = even.map((i) => i + 1);
   for (const [name, opcode, kind] of [
     ['hadd', '7C', 'add'],
     ['hsub', '7D', 'sub'],
   ] as const)
-    op(`${name}${suffix}`, [[`${prefix} 0F ${opcode} /r`, 'Vx,Wx']], FEATURE('sse3'), packed2(format, (e, f, a, b) => {
-      const first = e.let(shuffleLanes(size, a, b, even));
-      return F.packed(e, f, kind, first, e.let(shuffleLanes(size, a, b, odd)));
-    }));
+    op(
+      `${name}${suffix}`,
+      [[`${prefix} 0F ${opcode} /r`, 'Vx,Wx']],
+      FEATURE('sse3'),
+      packed2(format, (e, f, a, b) => {
+        const first = e.let(shuffleLanes(size, a, b, even));
+        return F.packed(e, f, kind, first, e.let(shuffleLanes(size, a, b, odd)));
+      }),
+    );
 }
 
 // ---- comparisons -------------------------------------------------------------------------------------------------------
 
 for (const [suffix, prefix, letters, format] of SCALARS)
   op(`cmp${suffix}`, [[`${prefix} 0F C2 /r`, `${letters},Ib`]], FEATURE('sse'), (e, dst, src, imm) =>
-    scalar2(format, (e2, f, a, b) => F.scalarCompare(e2, f, a, b, immediate(e2, imm)))(e, dst, src));
+    scalar2(format, (e2, f, a, b) => F.scalarCompare(e2, f, a, b, immediate(e2, imm)))(e, dst, src),
+  );
 for (const [suffix, prefix, format] of PACKED)
   op(`cmp${suffix}`, [[`${prefix} 0F C2 /r`, 'Vx,Wx,Ib']], FEATURE('sse'), (e, dst, src, imm) =>
-    packed2(format, (e2, f, a, b) => F.packedCompare(e2, f, a, b, immediate(e2, imm)))(e, dst, src));
+    packed2(format, (e2, f, a, b) => F.packedCompare(e2, f, a, b, immediate(e2, imm)))(e, dst, src),
+  );
 
 for (const [name, opcode, quiet] of [
   ['ucomis', '2E', true],
@@ -136,8 +170,18 @@ function convertScalar(convert: (e: Emitter, v: Expr, dst: Operand) => Expr) {
 }
 op('cvtss2sd', [['F3 0F 5A /r', 'Vq,Wd']], FEATURE('sse2'), convertScalar(F.widen));
 op('cvtsd2ss', [['F2 0F 5A /r', 'Vd,Wq']], FEATURE('sse2'), convertScalar(F.narrow));
-op('cvtsi2ss', [['F3 0F 2A /r', 'Vd,Ey']], FEATURE('sse'), convertScalar((e, v) => F.fromInteger(e, F.SINGLE, v)));
-op('cvtsi2sd', [['F2 0F 2A /r', 'Vq,Ey']], FEATURE('sse2'), convertScalar((e, v) => F.fromInteger(e, F.DOUBLE, v)));
+op(
+  'cvtsi2ss',
+  [['F3 0F 2A /r', 'Vd,Ey']],
+  FEATURE('sse'),
+  convertScalar((e, v) => F.fromInteger(e, F.SINGLE, v)),
+);
+op(
+  'cvtsi2sd',
+  [['F2 0F 2A /r', 'Vq,Ey']],
+  FEATURE('sse2'),
+  convertScalar((e, v) => F.fromInteger(e, F.DOUBLE, v)),
+);
 for (const [name, prefix, letters, format] of [
   ['ss2si', 'F3', 'Gy,Wd', F.SINGLE],
   ['sd2si', 'F2', 'Gy,Wq', F.DOUBLE],
@@ -146,8 +190,12 @@ for (const [name, prefix, letters, format] of [
     ['', '2D'],
     ['t', '2C'],
   ] as const)
-    op(`cvt${t}${name}`, [[`${prefix} 0F ${opcode} /r`, letters]], FEATURE('sse'),
-      convertScalar((e, v, dst) => F.toInteger(e, format, t === 't', sizeOf(dst), v)));
+    op(
+      `cvt${t}${name}`,
+      [[`${prefix} 0F ${opcode} /r`, letters]],
+      FEATURE('sse'),
+      convertScalar((e, v, dst) => F.toInteger(e, format, t === 't', sizeOf(dst), v)),
+    );
 
 // ---- conversions of vectors --------------------------------------------------------------------------------------------
 
@@ -166,13 +214,38 @@ function convertPacked(read: (e: Emitter, src: Operand) => Expr, convert: (e: Em
   };
 }
 op('cvtdq2ps', [['NP 0F 5B /r', 'Vx,Wx']], FEATURE('sse2'), convertPacked(readVector, F.integersToSingles));
-op('cvtps2dq', [['66 0F 5B /r', 'Vx,Wx']], FEATURE('sse2'), convertPacked(readVector, (e, a) => F.singlesToIntegers(e, false, a)));
-op('cvttps2dq', [['F3 0F 5B /r', 'Vx,Wx']], FEATURE('sse2'), convertPacked(readVector, (e, a) => F.singlesToIntegers(e, true, a)));
+op(
+  'cvtps2dq',
+  [['66 0F 5B /r', 'Vx,Wx']],
+  FEATURE('sse2'),
+  convertPacked(readVector, (e, a) => F.singlesToIntegers(e, false, a)),
+);
+op(
+  'cvttps2dq',
+  [['F3 0F 5B /r', 'Vx,Wx']],
+  FEATURE('sse2'),
+  convertPacked(readVector, (e, a) => F.singlesToIntegers(e, true, a)),
+);
 op('cvtps2pd', [['NP 0F 5A /r', 'Vx,Wq']], FEATURE('sse2'), convertPacked(readLow, F.singlesToDoubles));
 op('cvtpd2ps', [['66 0F 5A /r', 'Vx,Wx']], FEATURE('sse2'), convertPacked(readVector, F.doublesToSingles));
-op('cvtdq2pd', [['F3 0F E6 /r', 'Vx,Wq']], FEATURE('sse2'), convertPacked(readVector, (e, a) => e.let(f64x2.convertLowI32x4S(a))));
-op('cvtpd2dq', [['F2 0F E6 /r', 'Vx,Wx']], FEATURE('sse2'), convertPacked(readVector, (e, a) => F.doublesToIntegers(e, false, a)));
-op('cvttpd2dq', [['66 0F E6 /r', 'Vx,Wx']], FEATURE('sse2'), convertPacked(readVector, (e, a) => F.doublesToIntegers(e, true, a)));
+op(
+  'cvtdq2pd',
+  [['F3 0F E6 /r', 'Vx,Wq']],
+  FEATURE('sse2'),
+  convertPacked(readVector, (e, a) => e.let(f64x2.convertLowI32x4S(a))),
+);
+op(
+  'cvtpd2dq',
+  [['F2 0F E6 /r', 'Vx,Wx']],
+  FEATURE('sse2'),
+  convertPacked(readVector, (e, a) => F.doublesToIntegers(e, false, a)),
+);
+op(
+  'cvttpd2dq',
+  [['66 0F E6 /r', 'Vx,Wx']],
+  FEATURE('sse2'),
+  convertPacked(readVector, (e, a) => F.doublesToIntegers(e, true, a)),
+);
 
 // From MMX registers. CVTPI2PD from memory is no MMX instruction (SDM vol. 2).
 op('cvtpi2ps', [['NP 0F 2A /r', 'Vq,Qq']], FEATURE('sse'), (e, dst, src) => {
@@ -193,13 +266,15 @@ for (const [t, opcode] of [
   ['', '2D'],
   ['t', '2C'],
 ] as const) {
-  const toMmx = (read: typeof readLow, convert: (e: Emitter, truncate: boolean, a: Expr) => Expr) => (e: Emitter, dst: Operand, src: Operand) => {
-    e.requireSse();
-    e.requireMmx();
-    const r = convert(e, t === 't', read(e, src));
-    e.commitFloat();
-    writeMmx(e, dst, i64x2.extract(r, 0));
-  };
+  const toMmx =
+    (read: typeof readLow, convert: (e: Emitter, truncate: boolean, a: Expr) => Expr) =>
+    (e: Emitter, dst: Operand, src: Operand) => {
+      e.requireSse();
+      e.requireMmx();
+      const r = convert(e, t === 't', read(e, src));
+      e.commitFloat();
+      writeMmx(e, dst, i64x2.extract(r, 0));
+    };
   op(`cvt${t}ps2pi`, [[`NP 0F ${opcode} /r`, 'Pq,Wq']], FEATURE('sse'), toMmx(readLow, F.singlesToIntegers));
   op(`cvt${t}pd2pi`, [[`66 0F ${opcode} /r`, 'Pq,Wx']], FEATURE('sse2'), toMmx(readVector, F.doublesToIntegers));
 }
@@ -221,16 +296,12 @@ for (const [suffix, opcode, format] of [
   ['pd', '09', F.DOUBLES],
 ] as const)
   op(`round${suffix}`, [[`66 0F 3A ${opcode} /r`, 'Vx,Wx,Ib']], FEATURE('sse41'), (e, dst, src, imm) => {
-    packed2(format, (e2, f, _, b) => e2.let(F.slowPacked(e2, f, F.OP.round, b, b, immediate(e2, imm))))(e, dst, src);
+    packed2(format, (e2, f, _, b) => F.packedRound(e2, f, b, immediate(e2, imm)))(e, dst, src);
   });
-for (const [name, opcode] of [
-  ['dpps', '40'],
-  ['dppd', '41'],
+for (const [suffix, opcode, format] of [
+  ['ps', '40', F.SINGLES],
+  ['pd', '41', F.DOUBLES],
 ] as const)
-  op(name, [[`66 0F 3A ${opcode} /r`, 'Vx,Wx,Ib']], FEATURE('sse41'), (e, dst, src, imm) => {
-    begin(e, dst);
-    const b = readVector(e, src);
-    const r = viaCore(e, name, readVector(e, dst), b, immediate(e, imm));
-    e.commitFloat();
-    writeVector(e, dst, r);
+  op(`dp${suffix}`, [[`66 0F 3A ${opcode} /r`, 'Vx,Wx,Ib']], FEATURE('sse41'), (e, dst, src, imm) => {
+    packed2(format, (e2, f, a, b) => F.dotProduct(e2, f, a, b, immediate(e2, imm)))(e, dst, src);
   });

@@ -4,13 +4,38 @@
  */
 import type { Emitter } from '../emit/emitter.js';
 import type { Operand } from '../emit/operands.js';
-import * as w from '../wasm/ops.js';
 import type { Expr } from '../wasm/ops.js';
-import { i8x16, i16x8, i16x8c, i32x4, i32x4c, i64x2, i64x2c, select, shuffle, shuffleLanes, v128, zero } from '../wasm/simd.js';
+import * as w from '../wasm/ops.js';
+import {
+  i8x16,
+  i16x8,
+  i16x8c,
+  i32x4,
+  i32x4c,
+  i64x2,
+  i64x2c,
+  select,
+  shuffle,
+  shuffleLanes,
+  v128,
+  zero,
+} from '../wasm/simd.js';
 import { InstructionList } from './define.js';
 import {
-  atMost, begin, bothFiles, bothFiles38, FEATURE, halves2, hex, immediate, type Lanes2, lanes1, lanes2, moveBytes,
-  readVector, writeVector,
+  atMost,
+  begin,
+  bothFiles,
+  bothFiles38,
+  FEATURE,
+  halves2,
+  hex,
+  immediate,
+  type Lanes2,
+  lanes1,
+  lanes2,
+  moveBytes,
+  readVector,
+  writeVector,
 } from './vector.js';
 
 export const sseInteger = new InstructionList();
@@ -40,7 +65,7 @@ const psadbw: Lanes2 = (e, a, b) => {
 
 const pmuludq: Lanes2 = (_, a, b) => {
   const low = shuffle(a, a, LOW_DWORDS_FIRST);
-  return i32x4.extmulLowU(low, shuffle(b, b, LOW_DWORDS_FIRST));
+  return i64x2.extmulLowU(low, shuffle(b, b, LOW_DWORDS_FIRST));
 };
 const LOW_DWORDS_FIRST = [0, 1, 2, 3, 8, 9, 10, 11, 0, 1, 2, 3, 8, 9, 10, 11];
 
@@ -128,9 +153,14 @@ for (const [name, opcode, f, mmx] of LANES) op(name, bothFiles(opcode), FEATURE(
 
 // Bitwise operations do not care about lanes: the integer and both floating point forms are one.
 op('pand', [...bothFiles(0xdb), ['NP 0F 54 /r', 'Vx,Wx'], ['66 0F 54 /r', 'Vx,Wx']], {}, lanes2(same(v128.and)));
-op('pandn', [...bothFiles(0xdf), ['NP 0F 55 /r', 'Vx,Wx'], ['66 0F 55 /r', 'Vx,Wx']], {}, lanes2((_, a, b) => v128.andnot(b, a)));
+op(
+  'pandn',
+  [...bothFiles(0xdf), ['NP 0F 55 /r', 'Vx,Wx'], ['66 0F 55 /r', 'Vx,Wx']],
+  {},
+  lanes2((_, a, b) => v128.andnot(b, a)),
+);
 op('por', [...bothFiles(0xeb), ['NP 0F 56 /r', 'Vx,Wx'], ['66 0F 56 /r', 'Vx,Wx']], {}, lanes2(same(v128.or)));
-op('pxor', [...bothFiles(0xef), ['NP 0F 57 /r', 'Vx,Wx'], ['66 0F 57 /r', 'Vx,Wx']], { hot: true }, lanes2(same(v128.xor)));
+op('pxor', [...bothFiles(0xef), ['NP 0F 57 /r', 'Vx,Wx'], ['66 0F 57 /r', 'Vx,Wx']], {}, lanes2(same(v128.xor)));
 
 for (const [name, opcode, f] of [
   ['packsswb', 0x63, same(i8x16.narrowS)],
@@ -162,10 +192,19 @@ for (const [name, opcode, f] of [
   ['pabsw', 0x1d, i16x8.abs],
   ['pabsd', 0x1e, i32x4.abs],
 ] as const)
-  op(name, bothFiles38(opcode), FEATURE('ssse3'), lanes1((_, a) => f(a)));
+  op(
+    name,
+    bothFiles38(opcode),
+    FEATURE('ssse3'),
+    lanes1((_, a) => f(a)),
+  );
 op('pshufb', [['66 0F 38 00 /r', 'Vx,Wx']], FEATURE('ssse3'), lanes2(pshufb));
-op('pshufb', [['NP 0F 38 00 /r', 'Pq,Qq']], FEATURE('ssse3'),
-  lanes2((_, a, b) => i8x16.swizzle(a, v128.and(b, v128BytesSwizzle8))));
+op(
+  'pshufb',
+  [['NP 0F 38 00 /r', 'Pq,Qq']],
+  FEATURE('ssse3'),
+  lanes2((_, a, b) => i8x16.swizzle(a, v128.and(b, v128BytesSwizzle8))),
+);
 
 // ---- interleaving ------------------------------------------------------------------------------------------------------
 
@@ -188,8 +227,24 @@ for (const [suffix, size, low, high] of [
   op(`punpckl${suffix}`, [[`NP 0F ${hex(low)} /r`, 'Pq,Qd']], FEATURE('mmx'), lanes2(interleave(size, 0)));
   op(`punpckh${suffix}`, [[`NP 0F ${hex(high)} /r`, 'Pq,Qq']], FEATURE('mmx'), lanes2(interleave(size, 4 / size)));
 }
-op('punpcklqdq', [['66 0F 6C /r', 'Vx,Wx'], ['66 0F 14 /r', 'Vx,Wx']], {}, lanes2(interleave(8, 0)));
-op('punpckhqdq', [['66 0F 6D /r', 'Vx,Wx'], ['66 0F 15 /r', 'Vx,Wx']], {}, lanes2(interleave(8, 1)));
+op(
+  'punpcklqdq',
+  [
+    ['66 0F 6C /r', 'Vx,Wx'],
+    ['66 0F 14 /r', 'Vx,Wx'],
+  ],
+  {},
+  lanes2(interleave(8, 0)),
+);
+op(
+  'punpckhqdq',
+  [
+    ['66 0F 6D /r', 'Vx,Wx'],
+    ['66 0F 15 /r', 'Vx,Wx'],
+  ],
+  {},
+  lanes2(interleave(8, 1)),
+);
 op('unpcklps', [['NP 0F 14 /r', 'Vx,Wx']], FEATURE('sse'), lanes2(interleave(4, 0)));
 op('unpckhps', [['NP 0F 15 /r', 'Vx,Wx']], FEATURE('sse'), lanes2(interleave(4, 2)));
 
@@ -228,13 +283,26 @@ for (const [suffix, lanes, width, immediateOpcode, column] of [
   ] as const) {
     if (width === 64 && kind === 'shrS') continue;
     const f = shiftLanes(lanes, width, kind);
-    op(`${name}${suffix}`, bothFiles(row + column), {}, lanes2((e, a, b) => f(e, a, vectorCount(e, b))));
+    op(
+      `${name}${suffix}`,
+      bothFiles(row + column),
+      {},
+      lanes2((e, a, b) => f(e, a, vectorCount(e, b))),
+    );
     const byImmediate = (e: Emitter, dst: Operand, imm: Operand): void => {
       begin(e, dst);
       writeVector(e, dst, f(e, readVector(e, dst), immediate(e, imm)));
     };
     const pattern = `0F ${hex(immediateOpcode)} /${extension}`;
-    op(`${name}${suffix}`, [[`NP ${pattern}`, 'Nq,Ib'], [`66 ${pattern}`, 'Ux,Ib']], {}, byImmediate);
+    op(
+      `${name}${suffix}`,
+      [
+        [`NP ${pattern}`, 'Nq,Ib'],
+        [`66 ${pattern}`, 'Ux,Ib'],
+      ],
+      {},
+      byImmediate,
+    );
   }
 }
 for (const [name, extension, left] of [
@@ -290,8 +358,21 @@ function shuffleBy(indexes: (e: Emitter, imm: Expr) => Expr) {
   };
 }
 op('pshufd', [['66 0F 70 /r', 'Vx,Wx,Ib']], FEATURE('sse2'), shuffleBy(dwordIndexes));
-op('pshuflw', [['NP 0F 70 /r', 'Pq,Qq,Ib'], ['F2 0F 70 /r', 'Vx,Wx,Ib']], {}, shuffleBy((_, imm) => wordIndexes(imm, false)));
-op('pshufhw', [['F3 0F 70 /r', 'Vx,Wx,Ib']], FEATURE('sse2'), shuffleBy((_, imm) => wordIndexes(imm, true)));
+op(
+  'pshuflw',
+  [
+    ['NP 0F 70 /r', 'Pq,Qq,Ib'],
+    ['F2 0F 70 /r', 'Vx,Wx,Ib'],
+  ],
+  {},
+  shuffleBy((_, imm) => wordIndexes(imm, false)),
+);
+op(
+  'pshufhw',
+  [['F3 0F 70 /r', 'Vx,Wx,Ib']],
+  FEATURE('sse2'),
+  shuffleBy((_, imm) => wordIndexes(imm, true)),
+);
 
 op('shufps', [['NP 0F C6 /r', 'Vx,Wx,Ib']], FEATURE('sse'), (e, dst, src, imm) => {
   begin(e, dst);
@@ -305,7 +386,6 @@ op('shufpd', [['66 0F C6 /r', 'Vx,Wx,Ib']], FEATURE('sse2'), (e, dst, src, imm) 
   const b = readVector(e, src);
   const a = readVector(e, dst);
   const n = immediate(e, imm);
-  const one = (v: Expr, bit: number) =>
-    w.select(w.and(n, w.i32c(1 << bit)), i64x2.extract(v, 1), i64x2.extract(v, 0));
+  const one = (v: Expr, bit: number) => w.select(w.and(n, w.i32c(1 << bit)), i64x2.extract(v, 1), i64x2.extract(v, 0));
   writeVector(e, dst, i64x2.replace(i64x2.splat(one(a, 0)), 1, one(b, 1)));
 });

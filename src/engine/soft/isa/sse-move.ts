@@ -1,8 +1,8 @@
 /** SSE and MMX moves: loads, stores, moves between register files, masks, insertions and extractions. */
 import type { Emitter } from '../emit/emitter.js';
 import { type Operand, sizeOf } from '../emit/operands.js';
-import * as w from '../wasm/ops.js';
 import type { Expr } from '../wasm/ops.js';
+import * as w from '../wasm/ops.js';
 import { i8x16, i16x8, i16x8c, i32x4, i32x4c, i64x2, i64x2c, iota, shuffleLanes, v128, zero } from '../wasm/simd.js';
 import { InstructionList } from './define.js';
 import { type Alignment, begin, FEATURE, immediate, readVector, writeMmx, writeVector } from './vector.js';
@@ -10,7 +10,7 @@ import { type Alignment, begin, FEATURE, immediate, readVector, writeMmx, writeV
 export const sseMove = new InstructionList();
 const op = sseMove.op.bind(sseMove);
 
-const HOT = { hot: true, writes: true };
+const HOT = { writes: true };
 
 // ---- whole registers ---------------------------------------------------------------------------------------------------
 
@@ -53,15 +53,24 @@ op(
   HOT,
   move('any'),
 );
-op('movq', [['NP 0F 6F /r', 'Pq,Qq'], ['NP 0F 7F /r', 'Qq,Pq'], ['NP 0F E7 /r', 'Mq,Pq']], { writes: true }, (e, dst, src) => {
-  begin(e, src);
-  const v = e.read(src);
-  if (dst.kind === 'mmx') writeMmx(e, dst, v);
-  else {
-    e.write(dst, v);
-    e.enterMmx();
-  }
-});
+op(
+  'movq',
+  [
+    ['NP 0F 6F /r', 'Pq,Qq'],
+    ['NP 0F 7F /r', 'Qq,Pq'],
+    ['NP 0F E7 /r', 'Mq,Pq'],
+  ],
+  { writes: true },
+  (e, dst, src) => {
+    begin(e, src);
+    const v = e.read(src);
+    if (dst.kind === 'mmx') writeMmx(e, dst, v);
+    else {
+      e.write(dst, v);
+      e.enterMmx();
+    }
+  },
+);
 
 // ---- parts of registers ------------------------------------------------------------------------------------------------
 
@@ -77,29 +86,79 @@ function moveZeroExtended(e: Emitter, dst: Operand, src: Operand): void {
   if (dst.kind === 'mem') e.write(dst, v);
   else writeVector(e, dst, zeroExtended(v));
 }
-op('movd', [['66 0F 6E /r', 'Vx,Ey']], { hot: true }, moveZeroExtended);
-op('movq', [['F3 0F 7E /r', 'Vx,Wq'], ['66 0F D6 /r', 'Wq,Vq']], HOT, moveZeroExtended);
-op('movss', [['F3 0F 10 /r', 'Vx,Md']], { hot: true }, moveZeroExtended);
-op('movsd', [['F2 0F 10 /r', 'Vx,Mq']], { hot: true }, moveZeroExtended);
+op('movd', [['66 0F 6E /r', 'Vx,Ey']], {}, moveZeroExtended);
+op(
+  'movq',
+  [
+    ['F3 0F 7E /r', 'Vx,Wq'],
+    ['66 0F D6 /r', 'Wq,Vq'],
+  ],
+  HOT,
+  moveZeroExtended,
+);
+op('movss', [['F3 0F 10 /r', 'Vx,Md']], {}, moveZeroExtended);
+op('movsd', [['F2 0F 10 /r', 'Vx,Mq']], {}, moveZeroExtended);
 
 /** Only the low lane changes. */
 function moveLow(e: Emitter, dst: Operand, src: Operand): void {
   begin(e, dst, src);
   e.write(dst, e.read(src));
 }
-op('movss', [['F3 0F 10 /r', 'Vd,Ud'], ['F3 0F 11 /r', 'Wd,Vd']], HOT, moveLow);
-op('movsd', [['F2 0F 10 /r', 'Vq,Uq'], ['F2 0F 11 /r', 'Wq,Vq']], HOT, moveLow);
-op('movlps', [['NP 0F 12 /r', 'Vq,Mq'], ['66 0F 12 /r', 'Vq,Mq'], ['NP 0F 13 /r', 'Mq,Vq'], ['66 0F 13 /r', 'Mq,Vq']], { writes: true }, moveLow);
+op(
+  'movss',
+  [
+    ['F3 0F 10 /r', 'Vd,Ud'],
+    ['F3 0F 11 /r', 'Wd,Vd'],
+  ],
+  HOT,
+  moveLow,
+);
+op(
+  'movsd',
+  [
+    ['F2 0F 10 /r', 'Vq,Uq'],
+    ['F2 0F 11 /r', 'Wq,Vq'],
+  ],
+  HOT,
+  moveLow,
+);
+op(
+  'movlps',
+  [
+    ['NP 0F 12 /r', 'Vq,Mq'],
+    ['66 0F 12 /r', 'Vq,Mq'],
+    ['NP 0F 13 /r', 'Mq,Vq'],
+    ['66 0F 13 /r', 'Mq,Vq'],
+  ],
+  { writes: true },
+  moveLow,
+);
 
-op('movhps', [['NP 0F 16 /r', 'Vx,Mq'], ['66 0F 16 /r', 'Vx,Mq']], {}, (e, dst, src) => {
-  begin(e, dst);
-  const v = e.read(src);
-  writeVector(e, dst, i64x2.replace(readVector(e, dst), 1, v));
-});
-op('movhps', [['NP 0F 17 /r', 'Mq,Vx'], ['66 0F 17 /r', 'Mq,Vx']], { writes: true }, (e, dst, src) => {
-  begin(e, src);
-  e.write(dst, e.let(i64x2.extract(readVector(e, src), 1)));
-});
+op(
+  'movhps',
+  [
+    ['NP 0F 16 /r', 'Vx,Mq'],
+    ['66 0F 16 /r', 'Vx,Mq'],
+  ],
+  {},
+  (e, dst, src) => {
+    begin(e, dst);
+    const v = e.read(src);
+    writeVector(e, dst, i64x2.replace(readVector(e, dst), 1, v));
+  },
+);
+op(
+  'movhps',
+  [
+    ['NP 0F 17 /r', 'Mq,Vx'],
+    ['66 0F 17 /r', 'Mq,Vx'],
+  ],
+  { writes: true },
+  (e, dst, src) => {
+    begin(e, src);
+    e.write(dst, e.let(i64x2.extract(readVector(e, src), 1)));
+  },
+);
 
 /** dst = lanes chosen from dst (the lower numbers) and src. */
 function pick(size: number, lanes: readonly number[]) {
@@ -156,7 +215,7 @@ op('movmskpd', [['66 0F 50 /r', 'Gd,Ux']], FEATURE('sse2'), (e, dst, src) => {
   begin(e, src);
   e.write(dst, i64x2.bitmask(readVector(e, src)));
 });
-op('pmovmskb', [['66 0F D7 /r', 'Gd,Ux']], { feature: 'sse2', hot: true }, (e, dst, src) => {
+op('pmovmskb', [['66 0F D7 /r', 'Gd,Ux']], { feature: 'sse2' }, (e, dst, src) => {
   begin(e, src);
   e.write(dst, i8x16.bitmask(readVector(e, src)));
 });
@@ -209,9 +268,29 @@ function insert(size: number) {
     writeVector(e, dst, insertLane(size, readVector(e, dst), n, v));
   };
 }
-op('pinsrw', [['NP 0F C4 /r', 'Pq,Rd,Ib'], ['NP 0F C4 /r', 'Pq,Mw,Ib'], ['66 0F C4 /r', 'Vx,Rd,Ib'], ['66 0F C4 /r', 'Vx,Mw,Ib']], {}, insert(2));
-op('pinsrb', [['66 0F 3A 20 /r', 'Vx,Rd,Ib'], ['66 0F 3A 20 /r', 'Vx,Mb,Ib']], FEATURE('sse41'), insert(1));
-op('pinsrd', [['66 0F 3A 22 /r', 'Vx,Ey,Ib']], FEATURE('sse41'), (e, dst, src, imm) => insert(sizeOf(src))(e, dst, src, imm));
+op(
+  'pinsrw',
+  [
+    ['NP 0F C4 /r', 'Pq,Rd,Ib'],
+    ['NP 0F C4 /r', 'Pq,Mw,Ib'],
+    ['66 0F C4 /r', 'Vx,Rd,Ib'],
+    ['66 0F C4 /r', 'Vx,Mw,Ib'],
+  ],
+  {},
+  insert(2),
+);
+op(
+  'pinsrb',
+  [
+    ['66 0F 3A 20 /r', 'Vx,Rd,Ib'],
+    ['66 0F 3A 20 /r', 'Vx,Mb,Ib'],
+  ],
+  FEATURE('sse41'),
+  insert(1),
+);
+op('pinsrd', [['66 0F 3A 22 /r', 'Vx,Ey,Ib']], FEATURE('sse41'), (e, dst, src, imm) =>
+  insert(sizeOf(src))(e, dst, src, imm),
+);
 
 /** PEXTR: one lane of `size` bytes, zero-extended to a register. */
 function extract(e: Emitter, size: number, dst: Operand, src: Operand, imm: Operand): void {
@@ -221,31 +300,57 @@ function extract(e: Emitter, size: number, dst: Operand, src: Operand, imm: Oper
   e.write(dst, e.let(e.loadInt(w.add(e.pointer(src), at), size)));
   if (src.kind === 'mmx') e.enterMmx();
 }
-op('pextrw', [['NP 0F C5 /r', 'Gd,Nq,Ib'], ['66 0F C5 /r', 'Gd,Ux,Ib']], {}, (e, dst, src, imm) => extract(e, 2, dst, src, imm));
+op(
+  'pextrw',
+  [
+    ['NP 0F C5 /r', 'Gd,Nq,Ib'],
+    ['66 0F C5 /r', 'Gd,Ux,Ib'],
+  ],
+  {},
+  (e, dst, src, imm) => extract(e, 2, dst, src, imm),
+);
 for (const [name, opcode, size, memory] of [
   ['pextrb', '14', 1, 'Mb'],
   ['pextrw', '15', 2, 'Mw'],
 ] as const)
-  op(name, [[`66 0F 3A ${opcode} /r`, 'Rd,Vx,Ib'], [`66 0F 3A ${opcode} /r`, `${memory},Vx,Ib`]],
-    { feature: 'sse41', writes: true, param: size }, (e, dst, src, imm) => extract(e, size, dst, src, imm));
+  op(
+    name,
+    [
+      [`66 0F 3A ${opcode} /r`, 'Rd,Vx,Ib'],
+      [`66 0F 3A ${opcode} /r`, `${memory},Vx,Ib`],
+    ],
+    { feature: 'sse41', writes: true, param: size },
+    (e, dst, src, imm) => extract(e, size, dst, src, imm),
+  );
 op('pextrd', [['66 0F 3A 16 /r', 'Ey,Vx,Ib']], { feature: 'sse41', writes: true }, (e, dst, src, imm) =>
-  extract(e, sizeOf(dst), dst, src, imm));
+  extract(e, sizeOf(dst), dst, src, imm),
+);
 op('extractps', [['66 0F 3A 17 /r', 'Ed,Vx,Ib']], { feature: 'sse41', writes: true }, (e, dst, src, imm) =>
-  extract(e, 4, dst, src, imm));
+  extract(e, 4, dst, src, imm),
+);
 
 // INSERTPS: imm 7:6 source lane (registers), 5:4 destination lane, 3:0 lanes to clear.
-op('insertps', [['66 0F 3A 21 /r', 'Vx,Ux,Ib'], ['66 0F 3A 21 /r', 'Vx,Md,Ib']], FEATURE('sse41'), (e, dst, src, imm) => {
-  begin(e, dst);
-  const n = immediate(e, imm);
-  const lane = () => w.add(e.pointer(src), w.shl(w.shrU(n, w.i32c(6)), w.i32c(2)));
-  const v = src.kind === 'mem' ? e.read(src) : e.let(e.loadInt(lane(), 4));
-  const inserted = insertLane(4, readVector(e, dst), w.and(w.shrU(n, w.i32c(4)), w.i32c(3)), v);
-  const bits = i32x4c(1, 2, 4, 8);
-  const cleared = i32x4.eq(v128.and(i32x4.splat(n), bits), bits);
-  writeVector(e, dst, v128.andnot(inserted, cleared));
-});
+op(
+  'insertps',
+  [
+    ['66 0F 3A 21 /r', 'Vx,Ux,Ib'],
+    ['66 0F 3A 21 /r', 'Vx,Md,Ib'],
+  ],
+  FEATURE('sse41'),
+  (e, dst, src, imm) => {
+    begin(e, dst);
+    const n = immediate(e, imm);
+    const lane = () => w.add(e.pointer(src), w.shl(w.shrU(n, w.i32c(6)), w.i32c(2)));
+    const v = src.kind === 'mem' ? e.read(src) : e.let(e.loadInt(lane(), 4));
+    const inserted = insertLane(4, readVector(e, dst), w.and(w.shrU(n, w.i32c(4)), w.i32c(3)), v);
+    const bits = i32x4c(1, 2, 4, 8);
+    const cleared = i32x4.eq(v128.and(i32x4.splat(n), bits), bits);
+    writeVector(e, dst, v128.andnot(inserted, cleared));
+  },
+);
 
 op('emms', [['NP 0F 77', '']], FEATURE('mmx'), (e) => {
   e.requireMmx();
+  e.enterMmx(); // TOP = 0
   e.callVoid('x87_emms');
 });

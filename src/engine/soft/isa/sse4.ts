@@ -2,11 +2,23 @@
 import type { Emitter } from '../emit/emitter.js';
 import type { Operand } from '../emit/operands.js';
 import * as L from '../layout.js';
-import * as w from '../wasm/ops.js';
 import type { Expr } from '../wasm/ops.js';
+import * as w from '../wasm/ops.js';
 import { i8x16, i16x8, i16x8c, i32x4, i32x4c, i64x2, i64x2c, shuffle, v128 } from '../wasm/simd.js';
 import { InstructionList } from './define.js';
-import { begin, FEATURE, halves2, hex, immediate, type Lanes2, lanes2, readVector, viaCore, writeVector, xmm0 } from './vector.js';
+import {
+  begin,
+  FEATURE,
+  halves2,
+  hex,
+  immediate,
+  type Lanes2,
+  lanes2,
+  readVector,
+  viaCore,
+  writeVector,
+  xmm0,
+} from './vector.js';
 
 export const sse4 = new InstructionList();
 const op = sse4.op.bind(sse4);
@@ -43,7 +55,13 @@ type Step = (a: Expr) => Expr;
 for (const [name, opcode, memory, signed, unsigned] of [
   ['bw', 0, 'Wq', [i16x8.extendLowS], [i16x8.extendLowU]],
   ['bd', 1, 'Wd', [i16x8.extendLowS, i32x4.extendLowS], [i16x8.extendLowU, i32x4.extendLowU]],
-  ['bq', 2, 'Ww', [i16x8.extendLowS, i32x4.extendLowS, i64x2.extendLowS], [i16x8.extendLowU, i32x4.extendLowU, i64x2.extendLowU]],
+  [
+    'bq',
+    2,
+    'Ww',
+    [i16x8.extendLowS, i32x4.extendLowS, i64x2.extendLowS],
+    [i16x8.extendLowU, i32x4.extendLowU, i64x2.extendLowU],
+  ],
   ['wd', 3, 'Wq', [i32x4.extendLowS], [i32x4.extendLowU]],
   ['wq', 4, 'Wd', [i32x4.extendLowS, i64x2.extendLowS], [i32x4.extendLowU, i64x2.extendLowU]],
   ['dq', 5, 'Wq', [i64x2.extendLowS], [i64x2.extendLowU]],
@@ -54,7 +72,11 @@ for (const [name, opcode, memory, signed, unsigned] of [
   ] as const)
     op(`pmov${letter}x${name}`, [[`66 0F 38 ${hex(base + opcode)} /r`, `Vx,${memory}`]], SSE41, (e, dst, src) => {
       begin(e, dst);
-      writeVector(e, dst, (steps as readonly Step[]).reduce((v, step) => step(v), readVector(e, src)));
+      writeVector(
+        e,
+        dst,
+        (steps as readonly Step[]).reduce((v, step) => step(v), readVector(e, src)),
+      );
     });
 
 // ---- blends ------------------------------------------------------------------------------------------------------------
@@ -82,9 +104,24 @@ op('blendps', [['66 0F 3A 0C /r', 'Vx,Wx,Ib']], SSE41, byImmediate(i32x4, i32x4c
 op('blendpd', [['66 0F 3A 0D /r', 'Vx,Wx,Ib']], SSE41, byImmediate(i64x2, i64x2c(1, 2), true));
 op('pblendw', [['66 0F 3A 0E /r', 'Vx,Wx,Ib']], SSE41, byImmediate(i16x8, i16x8c(1, 2, 4, 8, 16, 32, 64, 128)));
 // By the sign of XMM0's lanes.
-op('pblendvb', [['66 0F 38 10 /r', 'Vx,Wx']], SSE41, blend((e) => i8x16.shrS(xmm0(e), w.i32c(7))));
-op('blendvps', [['66 0F 38 14 /r', 'Vx,Wx']], SSE41, blend((e) => i32x4.shrS(xmm0(e), w.i32c(31))));
-op('blendvpd', [['66 0F 38 15 /r', 'Vx,Wx']], SSE41, blend((e) => i64x2.shrS(xmm0(e), w.i32c(63))));
+op(
+  'pblendvb',
+  [['66 0F 38 10 /r', 'Vx,Wx']],
+  SSE41,
+  blend((e) => i8x16.shrS(xmm0(e), w.i32c(7))),
+);
+op(
+  'blendvps',
+  [['66 0F 38 14 /r', 'Vx,Wx']],
+  SSE41,
+  blend((e) => i32x4.shrS(xmm0(e), w.i32c(31))),
+);
+op(
+  'blendvpd',
+  [['66 0F 38 15 /r', 'Vx,Wx']],
+  SSE41,
+  blend((e) => i64x2.shrS(xmm0(e), w.i32c(63))),
+);
 
 op('ptest', [['66 0F 38 17 /r', 'Vx,Wx']], SSE41, (e, dst, src) => {
   begin(e, dst);

@@ -35,7 +35,8 @@ for (const [name, byImmediate, byDx] of [
   ['out', 0xe6, 0xee],
 ] as const) {
   const hex = (n: number) => n.toString(16).toUpperCase();
-  const operands = (accumulator: string, port: string) => (name === 'in' ? `${accumulator},${port}` : `${port},${accumulator}`);
+  const operands = (accumulator: string, port: string) =>
+    name === 'in' ? `${accumulator},${port}` : `${port},${accumulator}`;
   for (const [opcode, port, fromDx] of [
     [byImmediate, 'Ib', 0],
     [byDx, 'DX', 1],

@@ -14,7 +14,13 @@ function op(name: string, encodings: readonly Encoding[], attributes: Attributes
 }
 
 /** The same, with the operand size as the first argument. */
-function sized(name: string, encodings: readonly Encoding[], attributes: Attributes, handler: string, ...args: number[]) {
+function sized(
+  name: string,
+  encodings: readonly Encoding[],
+  attributes: Attributes,
+  handler: string,
+  ...args: number[]
+) {
   system.op(name, encodings, attributes, (e: Emitter) => e.core(handler, e.variant.operandSize, ...args));
 }
 

@@ -2,8 +2,8 @@
 import { type Emitter, VECTOR } from '../emit/emitter.js';
 import { type Operand, sizeOf } from '../emit/operands.js';
 import * as L from '../layout.js';
-import * as w from '../wasm/ops.js';
 import type { Expr } from '../wasm/ops.js';
+import * as w from '../wasm/ops.js';
 import * as simd from '../wasm/simd.js';
 import type { Attributes, Encoding, Semantics } from './define.js';
 

@@ -2,8 +2,8 @@
 import type { Emitter } from '../emit/emitter.js';
 import type { Operand } from '../emit/operands.js';
 import * as L from '../layout.js';
-import * as w from '../wasm/ops.js';
 import type { Expr } from '../wasm/ops.js';
+import * as w from '../wasm/ops.js';
 import { type Encoding, InstructionList, type Semantics } from './define.js';
 import { hex } from './vector.js';
 
@@ -56,13 +56,33 @@ for (let k = 0; k < 8; k++) {
   op(name, [[`D8 /${k} mem`, 'Md']], {}, from('m32'));
   op(name, [[`DC /${k} mem`, 'Mq']], {}, from('m64'));
   op(`fi${name.slice(1)}`, [[`DA /${k} mem`, 'Md']], {}, from('int'));
-  op(`fi${name.slice(1)}`, [[`DE /${k} mem`, 'Mw']], {}, from('int', (v) => w.signExtend(v, 16)));
+  op(
+    `fi${name.slice(1)}`,
+    [[`DE /${k} mem`, 'Mw']],
+    {},
+    from('int', (v) => w.signExtend(v, 16)),
+  );
   if (comparison) continue;
-  op(name, [[`D8 /${k} mod3`, 'STi']], { param: 0 }, plain((e, st) => e.callVoid('x87_arith', n(k), n(0), e.number(st), n(0))));
+  op(
+    name,
+    [[`D8 /${k} mod3`, 'STi']],
+    { param: 0 },
+    plain((e, st) => e.callVoid('x87_arith', n(k), n(0), e.number(st), n(0))),
+  );
   // ST(i) is the destination in DC and DE, and in subtractions and divisions the reversed forms change places.
   const reverse = k >= 4 ? k ^ 1 : k;
-  op(NAMES[reverse], [[`DC /${k} mod3`, 'STi']], { param: 1 }, plain((e, st) => e.callVoid('x87_arith', n(reverse), e.number(st), n(0), n(0))));
-  op(`${NAMES[reverse]}p`, [[`DE /${k} mod3`, 'STi']], {}, plain((e, st) => e.callVoid('x87_arith', n(reverse), e.number(st), n(0), n(1))));
+  op(
+    NAMES[reverse],
+    [[`DC /${k} mod3`, 'STi']],
+    { param: 1 },
+    plain((e, st) => e.callVoid('x87_arith', n(reverse), e.number(st), n(0), n(0))),
+  );
+  op(
+    `${NAMES[reverse]}p`,
+    [[`DE /${k} mod3`, 'STi']],
+    {},
+    plain((e, st) => e.callVoid('x87_arith', n(reverse), e.number(st), n(0), n(1))),
+  );
 }
 
 for (const [name, encodings, quiet, popped] of [
@@ -71,7 +91,12 @@ for (const [name, encodings, quiet, popped] of [
   ['fucom', ['DD /4'], 1, 0],
   ['fucomp', ['DD /5'], 1, 1],
 ] as const)
-  op(name, encodings.map((p): Encoding => [`${p} mod3`, 'STi']), {}, plain((e, st) => e.callVoid('x87_com', e.number(st), n(quiet), n(popped))));
+  op(
+    name,
+    encodings.map((p): Encoding => [`${p} mod3`, 'STi']),
+    {},
+    plain((e, st) => e.callVoid('x87_com', e.number(st), n(quiet), n(popped))),
+  );
 op('fcompp', [['DE D9', '']], {}, calls('x87_com', 1, 0, 2));
 op('fucompp', [['DA E9', '']], {}, calls('x87_com', 1, 1, 2));
 
@@ -81,11 +106,16 @@ for (const [name, pattern, quiet, popped] of [
   ['fucomip', 'DF /5 mod3', 1, 1],
   ['fcomip', 'DF /6 mod3', 0, 1],
 ] as const)
-  op(name, [[pattern, 'STi']], {}, plain((e, st) => {
-    const flags = e.call('x87_comi', 'i32', e.number(st), n(quiet), n(popped));
-    const bit = (k: number) => w.and(w.shrU(flags, n(k)), n(1));
-    e.if(w.geS(flags, n(0)), () => e.flagsZpc(bit(6), bit(2), bit(0)));
-  }));
+  op(
+    name,
+    [[pattern, 'STi']],
+    {},
+    plain((e, st) => {
+      const flags = e.call('x87_comi', 'i32', e.number(st), n(quiet), n(popped));
+      const bit = (k: number) => w.and(w.shrU(flags, n(k)), n(1));
+      e.if(w.geS(flags, n(0)), () => e.flagsZpc(bit(6), bit(2), bit(0)));
+    }),
+  );
 
 // ---- one operand, constants, functions ---------------------------------------------------------------------------------
 
@@ -116,14 +146,54 @@ op('fprem', [['D9 F8', '']], {}, calls('x87_prem', 0));
 
 // ---- loads -------------------------------------------------------------------------------------------------------------
 
-op('fld', [['D9 /0 mem', 'Md']], {}, memory((e, v) => e.callVoid('x87_fld_m32', v)));
-op('fld', [['DD /0 mem', 'Mq']], {}, memory((e, v) => e.callVoid('x87_fld_m64', v)));
-op('fld', [['DB /5 mem', 'Mt']], {}, memory((e, v, high) => e.callVoid('x87_fld_m80', v, high)));
-op('fild', [['DF /0 mem', 'Mw']], {}, memory((e, v) => e.callVoid('x87_fild', w.extendS(w.signExtend(v, 16)))));
-op('fild', [['DB /0 mem', 'Md']], {}, memory((e, v) => e.callVoid('x87_fild', w.extendS(v))));
-op('fild', [['DF /5 mem', 'Mq']], {}, memory((e, v) => e.callVoid('x87_fild', v)));
-op('fbld', [['DF /4 mem', 'Mt']], {}, memory((e, v, high) => e.callVoid('x87_fbld', v, high)));
-op('fld', [['D9 /0 mod3', 'STi']], {}, plain((e, st) => e.callVoid('x87_fld', e.number(st))));
+op(
+  'fld',
+  [['D9 /0 mem', 'Md']],
+  {},
+  memory((e, v) => e.callVoid('x87_fld_m32', v)),
+);
+op(
+  'fld',
+  [['DD /0 mem', 'Mq']],
+  {},
+  memory((e, v) => e.callVoid('x87_fld_m64', v)),
+);
+op(
+  'fld',
+  [['DB /5 mem', 'Mt']],
+  {},
+  memory((e, v, high) => e.callVoid('x87_fld_m80', v, high)),
+);
+op(
+  'fild',
+  [['DF /0 mem', 'Mw']],
+  {},
+  memory((e, v) => e.callVoid('x87_fild', w.extendS(w.signExtend(v, 16)))),
+);
+op(
+  'fild',
+  [['DB /0 mem', 'Md']],
+  {},
+  memory((e, v) => e.callVoid('x87_fild', w.extendS(v))),
+);
+op(
+  'fild',
+  [['DF /5 mem', 'Mq']],
+  {},
+  memory((e, v) => e.callVoid('x87_fild', v)),
+);
+op(
+  'fbld',
+  [['DF /4 mem', 'Mt']],
+  {},
+  memory((e, v, high) => e.callVoid('x87_fbld', v, high)),
+);
+op(
+  'fld',
+  [['D9 /0 mod3', 'STi']],
+  {},
+  plain((e, st) => e.callVoid('x87_fld', e.number(st))),
+);
 
 // ---- stores ------------------------------------------------------------------------------------------------------------
 
@@ -161,43 +231,135 @@ for (const [name, pattern, operand, kind, popped] of [
 
 // ---- moves between registers -------------------------------------------------------------------------------------------
 
-op('fst', [['DD /2 mod3', 'STi']], {}, plain((e, st) => e.callVoid('x87_fst', e.number(st), n(0))));
-op('fstp', [['DD /3 mod3', 'STi'], ['D9 /3 mod3', 'STi'], ['DF /2 mod3', 'STi'], ['DF /3 mod3', 'STi']], {},
-  plain((e, st) => e.callVoid('x87_fst', e.number(st), n(1))));
-op('fxch', [['D9 /1 mod3', 'STi'], ['DD /1 mod3', 'STi'], ['DF /1 mod3', 'STi']], {},
-  plain((e, st) => e.callVoid('x87_fxch', e.number(st))));
+op(
+  'fst',
+  [['DD /2 mod3', 'STi']],
+  {},
+  plain((e, st) => e.callVoid('x87_fst', e.number(st), n(0))),
+);
+op(
+  'fstp',
+  [
+    ['DD /3 mod3', 'STi'],
+    ['D9 /3 mod3', 'STi'],
+    ['DF /2 mod3', 'STi'],
+    ['DF /3 mod3', 'STi'],
+  ],
+  {},
+  plain((e, st) => e.callVoid('x87_fst', e.number(st), n(1))),
+);
+op(
+  'fxch',
+  [
+    ['D9 /1 mod3', 'STi'],
+    ['DD /1 mod3', 'STi'],
+    ['DF /1 mod3', 'STi'],
+  ],
+  {},
+  plain((e, st) => e.callVoid('x87_fxch', e.number(st))),
+);
 for (const [name, row, condition] of [
   ['fcmovb', 0, 2],
   ['fcmove', 1, 4],
   ['fcmovbe', 2, 6],
   ['fcmovu', 3, 10],
 ] as const) {
-  op(name, [[`DA /${row} mod3`, 'STi']], {}, plain((e, st) => e.callVoid('x87_fcmov', e.let(e.condition(condition)), e.number(st))));
-  op(name.replace('v', 'vn'), [[`DB /${row} mod3`, 'STi']], {},
-    plain((e, st) => e.callVoid('x87_fcmov', e.let(e.condition(condition + 1)), e.number(st))));
+  op(
+    name,
+    [[`DA /${row} mod3`, 'STi']],
+    {},
+    plain((e, st) => e.callVoid('x87_fcmov', e.let(e.condition(condition)), e.number(st))),
+  );
+  op(
+    name.replace('v', 'vn'),
+    [[`DB /${row} mod3`, 'STi']],
+    {},
+    plain((e, st) => e.callVoid('x87_fcmov', e.let(e.condition(condition + 1)), e.number(st))),
+  );
 }
 
 // ---- control -----------------------------------------------------------------------------------------------------------
 
-op('ffree', [['DD /0 mod3', 'STi']], {}, plain((e, st) => e.callVoid('x87_ffree', e.number(st), n(0)), true));
-op('ffreep', [['DF /0 mod3', 'STi']], {}, plain((e, st) => e.callVoid('x87_ffree', e.number(st), n(1)), true));
-op('fdecstp', [['D9 F6', '']], {}, plain((e) => e.callVoid('x87_fdecstp'), true));
-op('fincstp', [['D9 F7', '']], {}, plain((e) => e.callVoid('x87_fincstp'), true));
-op('fnop', [['D9 D0', '']], {}, plain(() => {}, true));
+op(
+  'ffree',
+  [['DD /0 mod3', 'STi']],
+  {},
+  plain((e, st) => e.callVoid('x87_ffree', e.number(st), n(0)), true),
+);
+op(
+  'ffreep',
+  [['DF /0 mod3', 'STi']],
+  {},
+  plain((e, st) => e.callVoid('x87_ffree', e.number(st), n(1)), true),
+);
+op(
+  'fdecstp',
+  [['D9 F6', '']],
+  {},
+  plain((e) => e.callVoid('x87_fdecstp'), true),
+);
+op(
+  'fincstp',
+  [['D9 F7', '']],
+  {},
+  plain((e) => e.callVoid('x87_fincstp'), true),
+);
+op(
+  'fnop',
+  [['D9 D0', '']],
+  {},
+  plain(() => {}, true),
+);
 op('fwait', [['9B', '']], {}, (e) => e.requireWait());
 
 /** The FN... forms do not wait for exceptions. */
-const noWait = (body: Semantics): Semantics => (e, ...operands) => {
-  e.requireX87(false);
-  body(e, ...operands);
-};
-op('fnclex', [['DB E2', '']], {}, noWait((e) => e.callVoid('x87_fnclex')));
-op('fninit', [['DB E3', '']], {}, noWait((e) => e.callVoid('x87_fninit')));
+const noWait =
+  (body: Semantics): Semantics =>
+  (e, ...operands) => {
+    e.requireX87(false);
+    body(e, ...operands);
+  };
+op(
+  'fnclex',
+  [['DB E2', '']],
+  {},
+  noWait((e) => e.callVoid('x87_fnclex')),
+);
+op(
+  'fninit',
+  [['DB E3', '']],
+  {},
+  noWait((e) => e.callVoid('x87_fninit')),
+);
 // FENI, FDISI (8087) and FSETPM (80287): nothing since.
-op('fnsetpm', [['DB E0', ''], ['DB E1', ''], ['DB E4', '']], {}, noWait(() => {}));
-op('fnstsw', [['DF E0', '']], {}, noWait((e) => e.setGpr(0, 2, e.call('x87_status', 'i32'))));
-op('fnstsw', [['DD /7 mem', 'Mw']], { writes: true }, noWait((e, dst) => e.write(dst, e.call('x87_status', 'i32'))));
-op('fnstcw', [['D9 /7 mem', 'Mw']], { writes: true }, noWait((e, dst) => e.write(dst, e.call('x87_control', 'i32'))));
+op(
+  'fnsetpm',
+  [
+    ['DB E0', ''],
+    ['DB E1', ''],
+    ['DB E4', ''],
+  ],
+  {},
+  noWait(() => {}),
+);
+op(
+  'fnstsw',
+  [['DF E0', '']],
+  {},
+  noWait((e) => e.setGpr(0, 2, e.call('x87_status', 'i32'))),
+);
+op(
+  'fnstsw',
+  [['DD /7 mem', 'Mw']],
+  { writes: true },
+  noWait((e, dst) => e.write(dst, e.call('x87_status', 'i32'))),
+);
+op(
+  'fnstcw',
+  [['D9 /7 mem', 'Mw']],
+  { writes: true },
+  noWait((e, dst) => e.write(dst, e.call('x87_control', 'i32'))),
+);
 op('fldcw', [['D9 /5 mem', 'Mw']], {}, (e, src) => {
   e.requireX87(true);
   e.callVoid('x87_fldcw', e.read(src));
@@ -212,5 +374,15 @@ op('frstor', [['DD /4 mem', 'M']], {}, (e) => {
   e.requireX87(true);
   e.core('op_fldenv', wide(e), 1);
 });
-op('fnstenv', [['D9 /6 mem', 'M']], { writes: true }, noWait((e) => e.core('op_fnstenv', wide(e), 0)));
-op('fnsave', [['DD /6 mem', 'M']], { writes: true }, noWait((e) => e.core('op_fnstenv', wide(e), 1)));
+op(
+  'fnstenv',
+  [['D9 /6 mem', 'M']],
+  { writes: true },
+  noWait((e) => e.core('op_fnstenv', wide(e), 0)),
+);
+op(
+  'fnsave',
+  [['DD /6 mem', 'M']],
+  { writes: true },
+  noWait((e) => e.core('op_fnstenv', wide(e), 1)),
+);

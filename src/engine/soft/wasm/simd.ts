@@ -48,7 +48,9 @@ const lanesConstant =
   (size: number) =>
   (...lanes: readonly number[]): Expr => {
     const all = lanes.length === 1 ? new Array<number>(16 / size).fill(lanes[0]) : lanes;
-    return v128c(all.flatMap((v) => Array.from({ length: size }, (_, i) => (i < 4 ? (v >> (8 * i)) & 255 : v < 0 ? 255 : 0))));
+    return v128c(
+      all.flatMap((v) => Array.from({ length: size }, (_, i) => (i < 4 ? (v >> (8 * i)) & 255 : v < 0 ? 255 : 0))),
+    );
   };
 /** One number stands for all lanes. */
 export const i8x16c = lanesConstant(1);
@@ -202,6 +204,7 @@ export const i64x2 = {
   ltS: binary(0xd8),
   gtS: binary(0xd9),
   extmulLowS: binary(0xdc),
+  extmulLowU: binary(0xde),
 };
 
 export const f32x4 = {

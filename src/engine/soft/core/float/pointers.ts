@@ -2,8 +2,20 @@
 // somebody looks. Must run before records are freed and before another vCPU's state takes the place of this one's.
 
 import {
-  BLK_HEADER, BLK_START, FPU_FCS, FPU_FDS, FPU_FIP, FPU_FOP, REC_IMM, REC_LEN, REC_SCALE, REC_SCALE_EXT, REC_SIZE, X87_BLOCK,
-  X87_PAGE, X87_REC,
+  BLK_HEADER,
+  BLK_START,
+  FPU_FCS,
+  FPU_FDS,
+  FPU_FIP,
+  FPU_FOP,
+  REC_IMM,
+  REC_LEN,
+  REC_SCALE,
+  REC_SCALE_EXT,
+  REC_SIZE,
+  X87_BLOCK,
+  X87_PAGE,
+  X87_REC,
 } from '../../layout';
 
 /**

@@ -1,0 +1,179 @@
+// Random encodings of an instruction definition (64-bit mode), with the memory operand pointing to a wanted address.
+
+import type { Instruction } from '../../src/engine/soft/isa/define.js';
+import { type OperandPattern, type Pattern, parseOperands, parsePattern } from '../../src/engine/soft/isa/pattern.js';
+import type { Random } from './random.js';
+
+export interface Encoded {
+  readonly bytes: Uint8Array;
+  /** Registers (by number) that must hold these values for the memory operand to lie at the target. */
+  readonly bindings: ReadonlyMap<number, bigint>;
+  /** General registers named by ModRM.reg and by rm or opcode, -1: none. */
+  readonly reg: number;
+  readonly rm: number;
+  readonly memory: boolean;
+}
+
+export interface Form {
+  readonly instruction: Instruction;
+  readonly pattern: Pattern;
+  readonly operands: readonly OperandPattern[];
+  readonly text: string;
+}
+
+/** All encodings that exist in 64-bit mode. */
+export function formsOf(instructions: readonly Instruction[]): Form[] {
+  return instructions.flatMap((instruction) =>
+    instruction.encodings
+      .map(([text, letters]) => ({
+        instruction,
+        pattern: parsePattern(text),
+        operands: parseOperands(letters),
+        text: `${instruction.name} ${text} ${letters}`,
+      }))
+      .filter(({ pattern }) => pattern.long & 2),
+  );
+}
+
+const bitsOf = (mask: number, count: number) =>
+  Array.from({ length: count }, (_, i) => i).filter((i) => mask & (1 << i));
+
+/** @param target address for the memory operand; @param slot where the instruction will lie */
+export function encode(form: Form, random: Random, target: number, slot: number): Encoded {
+  const { pattern, operands } = form;
+  const bindings = new Map<number, bigint>();
+  const hasMemory = operands.some((o) => o.kind === 'mem' || (o.kind === 'rm' && o.forms & 1));
+  const onlyMemory = operands.some((o) => o.kind === 'mem');
+  let mod3 = pattern.mod3;
+  for (const o of operands) if (o.kind === 'rm' || o.kind === 'mem') mod3 &= o.forms;
+  const memory = pattern.modrm && hasMemory && (onlyMemory || mod3 === 1 || (mod3 === 3 && random.chance(40)));
+
+  const prefixes: number[] = [];
+  // 66 is operand size where prefixes do not select; where REX.W or a size is asked for, it follows from that.
+  const classes = bitsOf(pattern.prefix, 4);
+  if (pattern.vex) {
+    /* in the VEX prefix */
+  } else if (pattern.prefix === 15) {
+    if (form.instruction.attributes.rep && random.chance(60)) prefixes.push(random.pick([0xf3, 0xf2]));
+    if (pattern.size & 1 && (pattern.size === 1 || random.chance(25))) prefixes.push(0x66);
+  } else {
+    const chosen = random.pick(classes);
+    if (chosen) prefixes.push([0, 0x66, 0xf3, 0xf2][chosen]);
+    // 66 as operand size beside F3 or F2 (POPCNT, CRC32).
+    if (chosen > 1 && operands.some((o) => o.size === 'v') && random.chance(25)) prefixes.unshift(0x66);
+  }
+  const onlySize = pattern.size === 4 ? 1 : pattern.size & 4 ? -1 : 0;
+  const choices = bitsOf(pattern.w, 2).filter((v) => onlySize < 0 || v === onlySize || pattern.default64 !== 'none');
+  const rexW = random.pick(choices.length ? choices : [0]);
+  const hasByteRegister = operands.some((o) => o.file === 'gpr' && o.size === 'b' && o.kind !== 'imm');
+  let rexR = random.below(2);
+  let rexX = random.below(2);
+  let rexB = random.below(2);
+  if (operands.some((o) => o.kind === 'reg' && (o.file === 'mmx' || o.file === 'seg')) && random.chance(70)) rexR = 0;
+  const plainRex = random.chance(30);
+  if (plainRex) rexR = rexX = rexB = 0;
+
+  const body: number[] = [];
+  let reg = -1;
+  let rm = -1;
+  let opcode = pattern.opcode;
+  if (pattern.plusR) {
+    const n = random.below(8);
+    opcode |= n;
+    rm = n | (rexB << 3);
+  }
+  const immediates = operands.some((o) => o.kind === 'moffs')
+    ? Array.from({ length: 8 }, (_, i) => (i < 4 ? (target >>> (8 * i)) & 255 : 0))
+    : immediateBytes(form, random, prefixes.includes(0x66), rexW);
+  if (pattern.modrm) {
+    const regField = random.pick(bitsOf(pattern.reg, 8));
+    reg = regField | (rexR << 3);
+    if (!memory) {
+      const rmField = random.pick(bitsOf(pattern.rm, 8));
+      body.push(0xc0 | (regField << 3) | rmField);
+      rm = rmField | (rexB << 3);
+    } else body.push(...address(regField));
+  }
+
+  function address(regField: number): number[] {
+    const top = regField << 3;
+    const kind = random.below(6);
+    const le32 = (v: number) => [v & 255, (v >> 8) & 255, (v >> 16) & 255, (v >>> 24) & 255];
+    if (kind === 0) {
+      // [rip + disp32]: the length is known once everything else is; patched below.
+      return [top | 5, 0, 0, 0, 0];
+    }
+    if (kind === 1) {
+      rexX = 0;
+      return [top | 4, 0x25, ...le32(target)];
+    }
+    let base = random.below(16);
+    rexB = base >> 3;
+    if (plainRex) {
+      base &= 7;
+      rexB = 0;
+    }
+    const displacement = kind < 4 ? random.below(256) - 128 : (random.u32() | 0) >> random.below(24);
+    const mod = kind < 4 ? 1 : 2;
+    const bytes = mod === 1 ? [displacement & 255] : le32(displacement);
+    if (kind & 1 && (base & 7) !== 4) {
+      bindings.set(base, BigInt.asUintN(64, BigInt(target - displacement)));
+      return [top | (mod << 6) | (base & 7), ...bytes];
+    }
+    let index = random.below(16);
+    if (plainRex) index &= 7;
+    if (index === base || index === 4) index = 4; // none
+    rexX = index >> 3;
+    const scale = random.below(4);
+    const offset =
+      index === 4 ? 0n : BigInt(random.chance(50) ? random.below(4096) : (random.u32() | 0) >> random.below(20));
+    if (index !== 4) bindings.set(index, BigInt.asUintN(64, offset));
+    bindings.set(base, BigInt.asUintN(64, BigInt(target - displacement) - (offset << BigInt(scale))));
+    return [top | (mod << 6) | 4, (scale << 6) | ((index & 7) << 3) | (base & 7), ...bytes];
+  }
+
+  const head: number[] = [];
+  if (pattern.vex) {
+    const map = pattern.map - 3;
+    const pp = classes[0];
+    const vvvv = operands.some((o) => o.kind === 'vvvv') ? random.below(16) : 0;
+    const l = pattern.l & 1 ? 0 : 1;
+    head.push(
+      0xc4,
+      ((rexR ^ 1) << 7) | ((rexX ^ 1) << 6) | ((rexB ^ 1) << 5) | map,
+      (rexW << 7) | ((vvvv ^ 15) << 3) | (l << 2) | pp,
+    );
+  } else {
+    head.push(...prefixes);
+    const rex = 0x40 | (rexW << 3) | (rexR << 2) | (rexX << 1) | rexB;
+    // A plain REX turns AH into SPL: both are tried.
+    if (rex !== 0x40 || (hasByteRegister && !plainRex)) head.push(rex);
+    else if (hasByteRegister && random.chance(30)) head.push(0x40);
+    if (pattern.map > 0) head.push(0x0f);
+    if (pattern.map > 1) head.push(pattern.map === 2 ? 0x38 : 0x3a);
+  }
+  head.push(opcode);
+  const bytes = Uint8Array.from([...head, ...body, ...immediates]);
+  if (memory && body.length === 5 && (body[0] & 0xc7) === 5)
+    new DataView(bytes.buffer).setInt32(head.length + 1, target - (slot + bytes.length), true);
+  return { bytes, bindings, reg, rm, memory: memory || operands.some((o) => o.kind === 'moffs') };
+}
+
+function immediateBytes(form: Form, random: Random, size16: boolean, rexW: number): number[] {
+  const out: number[] = [];
+  for (const o of form.operands) {
+    if (o.kind === 'imm4') out.push(random.u32() & 0xf0);
+    if (o.kind !== 'imm') continue;
+    const sizes: Record<string, number> = {
+      b: 1,
+      bs: 1,
+      w: 2,
+      d: 4,
+      z: size16 && !rexW ? 2 : 4,
+      v: rexW ? 8 : size16 ? 2 : 4,
+    };
+    const value = random.integer();
+    for (let i = 0; i < sizes[o.size]; i++) out.push(Number((value >> BigInt(8 * i)) & 255n));
+  }
+  return out;
+}

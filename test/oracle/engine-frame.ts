@@ -1,0 +1,136 @@
+// The same as native-frame.ts on the software engine: long mode, CPL 0, the same linear addresses for code and data. An
+// exception ends at a HLT of its own (through an IST stack, so that the data area stays as the instruction left it).
+
+import * as L from '../../src/engine/soft/layout.js';
+import { generatedParts } from '../core/compile.js';
+import { TestMachine } from '../core/machine.js';
+import { DATA_SIZE, F_CR2, F_ERROR, F_FLAGS, F_FX, F_VECTOR, FRAME_SIZE } from './native-frame.js';
+
+const PAGE = 4096;
+const CODE_GPA = 0x200000;
+const DATA_GPA = 0x210000;
+const TABLES_GPA = 0x300000;
+const IDT_GPA = 0x400000;
+const GDT_GPA = 0x402000;
+const TSS_GPA = 0x403000;
+/** Handlers: one HLT for each vector, mapped where nothing of the test lies. */
+const SYSTEM_LINEAR = 0x7f00_0000_0000n;
+
+export class EngineFrame {
+  readonly input = new DataView(new ArrayBuffer(FRAME_SIZE));
+  readonly output = new DataView(new ArrayBuffer(FRAME_SIZE));
+  readonly data: Uint8Array;
+  readonly #machine: TestMachine;
+  readonly #slot: number;
+  readonly #linear: Uint8Array;
+  #next = TABLES_GPA + PAGE;
+  #last = '';
+
+  private constructor(machine: TestMachine, slot: number, dataAddress: number) {
+    this.#machine = machine;
+    this.#slot = slot;
+    this.#linear = new Uint8Array(machine.engine.linear.buffer);
+    this.data = machine.engine.memory.view(DATA_GPA, DATA_SIZE);
+    const code = slot & ~(PAGE - 1);
+    this.#map(BigInt(code), CODE_GPA);
+    for (let at = 0; at < DATA_SIZE; at += PAGE) this.#map(BigInt(dataAddress + at), DATA_GPA + at);
+    for (let at = 0; at < 0x10000; at += PAGE) this.#map(SYSTEM_LINEAR + BigInt(at), IDT_GPA + at);
+    this.#prepare();
+  }
+
+  static async create(slot: number, dataAddress: number): Promise<EngineFrame> {
+    return new EngineFrame(await TestMachine.create(), slot, dataAddress);
+  }
+
+  /** Name of the handler that a block at the slot begins with, for messages. */
+  get handlerNames(): readonly string[] {
+    return generatedParts().names;
+  }
+
+  #map(linear: bigint, gpa: number): void {
+    let table = TABLES_GPA;
+    for (let shift = 39; shift > 12; shift -= 9) {
+      const at = table + Number((linear >> BigInt(shift)) & 511n) * 8;
+      let entry = Number(this.#machine.u64(at));
+      if (!entry) {
+        entry = this.#next | 7;
+        this.#next += PAGE;
+        this.#machine.setU64(at, BigInt(entry));
+      }
+      table = entry & ~0xfff;
+    }
+    this.#machine.setU64(table + Number((linear >> 12n) & 511n) * 8, BigInt(gpa | 0x67));
+  }
+
+  #prepare(): void {
+    const m = this.#machine;
+    const handlers = SYSTEM_LINEAR + 0x1000n;
+    m.write(IDT_GPA + 0x1000, new Uint8Array(256).fill(0xf4));
+    for (let v = 0; v < 32; v++) {
+      const at = handlers + BigInt(v);
+      const low = (at & 0xffffn) | (8n << 16n) | (1n << 32n) | (0x8en << 40n) | (((at >> 16n) & 0xffffn) << 48n);
+      m.setU64(IDT_GPA + v * 16, low);
+      m.setU64(IDT_GPA + v * 16 + 8, at >> 32n);
+    }
+    m.setU64(GDT_GPA + 8, 0x00af9b000000ffffn);
+    m.setU64(GDT_GPA + 16, 0x00cf93000000ffffn);
+    m.setU64(TSS_GPA + 36, SYSTEM_LINEAR + 0x8000n); // IST1
+    m.set((s) => {
+      s.cr0 = 0x8001_0033n & ~8n; // PG WP NE ET MP PE
+      s.cr3 = BigInt(TABLES_GPA);
+      s.cr4 = 0x620n; // PAE OSFXSR OSXMMEXCPT
+      s.efer = 0x500n;
+      s.cs = { selector: 8, base: 0n, limit: 0xffff_ffff, attributes: 0xa09b };
+      for (const name of ['ss', 'ds', 'es', 'fs', 'gs'] as const)
+        s[name] = { selector: 16, base: 0n, limit: 0xffff_ffff, attributes: 0xc093 };
+      s.tr = { selector: 0x18, base: SYSTEM_LINEAR + 0x3000n, limit: 0x67, attributes: 0x8b };
+      s.gdtr = { base: SYSTEM_LINEAR + 0x2000n, limit: 0xff };
+      s.idtr = { base: SYSTEM_LINEAR, limit: 0x1ff };
+      s.rip = BigInt(this.#slot);
+    });
+  }
+
+  run(instruction: Uint8Array): void {
+    const { engine, cpu } = this.#machine;
+    const { view } = engine;
+    const text = instruction.join();
+    if (text !== this.#last) {
+      this.#machine.write(CODE_GPA + (this.#slot & (PAGE - 1)), [...instruction, 0xf4]);
+      this.#last = text;
+    }
+    for (let r = 0; r < 16; r++) view.setBigUint64(L.REGS + r * 8, this.input.getBigUint64(r * 8, true), true);
+    this.#linear.set(new Uint8Array(this.input.buffer, F_FX, 512), L.FX_IMAGE);
+    engine.core.fxrstorImage(L.FX_IMAGE);
+    engine.core.setFlags(this.input.getInt32(F_FLAGS, true) & ~0x200, -1);
+    view.setBigUint64(L.RIP, BigInt(this.#slot), true);
+    view.setUint32(L.ACTIVITY, L.ACT_RUNNING, true);
+    const exit = cpu.run(10_000);
+    if (exit.kind !== 'hlt') throw new Error(`the engine left with ${JSON.stringify(exit)}`);
+    const rip = view.getBigUint64(L.RIP, true);
+    const out = this.output;
+    out.setBigInt64(F_VECTOR, -1n, true);
+    let flags = engine.core.getFlags() >>> 0;
+    for (let r = 0; r < 16; r++) out.setBigUint64(r * 8, view.getBigUint64(L.REGS + r * 8, true), true);
+    if (rip !== BigInt(this.#slot + instruction.length + 1))
+      this.#takeException(Number(rip - SYSTEM_LINEAR) - 0x1001, (f) => (flags = f));
+    out.setUint32(F_FLAGS, flags, true);
+    engine.core.fxsaveImage(L.FX_IMAGE);
+    new Uint8Array(out.buffer, F_FX, 512).set(this.#linear.subarray(L.FX_IMAGE, L.FX_IMAGE + 512));
+  }
+
+  /** The exception's frame on the IST stack: [error] RIP CS RFLAGS RSP SS. */
+  #takeException(vector: number, setFlags: (flags: number) => void): void {
+    const m = this.#machine;
+    if (!(vector >= 0 && vector < 32)) throw new Error(`the engine stopped at an unexpected place (${vector})`);
+    const hasError = [8, 10, 11, 12, 13, 14, 17].includes(vector);
+    const frame = IDT_GPA + 0x8000 - (hasError ? 48 : 40);
+    const at = frame + (hasError ? 8 : 0);
+    this.output.setBigInt64(F_VECTOR, BigInt(vector), true);
+    this.output.setBigUint64(F_ERROR, hasError ? m.u64(frame) : 0n, true);
+    this.output.setBigUint64(F_CR2, m.engine.view.getBigUint64(L.CR2, true), true);
+    const rip = Number(m.u64(at));
+    if (rip !== this.#slot) throw new Error(`fault ${vector}: the pushed RIP is off by ${rip - this.#slot}`);
+    setFlags(Number(m.u64(at + 16)) & ~0x10000);
+    this.output.setBigUint64(4 * 8, m.u64(at + 24), true);
+  }
+}

@@ -1,0 +1,235 @@
+// Runs one instruction of x86-64 on the processor under us with every register loaded from a frame and stored to another,
+// memory operands in a data area, and exceptions caught (signals) instead of ending the process.
+//
+// Everything lies in one area below 2 GiB, so that code reaches the frames by absolute addresses, without a register:
+//
+//   +0      entry; +SLOT the instruction, followed by a jump to +RESUME; +HANDLER signal handler
+//   +IN     registers before, +OUT after (frame layout: F_*)
+//   +STACK  alternate signal stack
+//   +DATA   data area: what the instruction's memory operands and stack lie in
+
+import koffi from 'koffi';
+import { nativeCode } from '../native/exec-page.js';
+
+const SLOT = 0x800;
+const RESUME = 0x900;
+const HANDLER = 0xc00;
+const IN = 0x1000;
+const OUT = 0x1800;
+const SAVED_RSP = 0x1700;
+const STACK = 0x2000;
+const STACK_SIZE = 0x10000;
+const DATA = STACK + STACK_SIZE;
+/** Bytes of the data area. */
+export const DATA_SIZE = 0x4000;
+const AREA = DATA + DATA_SIZE;
+
+/** Frame: 16 GPRs, flags, vector of the exception or -1, error code, CR2; the FXSAVE64 image at F_FX. */
+export const F_FLAGS = 0x80;
+export const F_VECTOR = 0x88;
+export const F_ERROR = 0x90;
+export const F_CR2 = 0x98;
+export const F_FX = 0x100;
+export const FRAME_SIZE = 0x300;
+
+const SIGNALS = [4, 5, 7, 8, 11]; // SIGILL SIGTRAP SIGBUS SIGFPE SIGSEGV
+const SA_SIGINFO = 4;
+const SA_ONSTACK = 0x08000000;
+const SA_NODEFER = 0x40000000;
+
+const le32 = (v: number) => [v & 255, (v >> 8) & 255, (v >> 16) & 255, (v >>> 24) & 255];
+
+export class NativeFrame {
+  /** Address of the instruction: the same in the engine, for RIP-relative operands. */
+  readonly slot: number;
+  /** Linear address of the data area. */
+  readonly dataAddress: number;
+  readonly input: DataView;
+  readonly output: DataView;
+  readonly data: Uint8Array;
+  readonly #bytes: Uint8Array;
+  readonly #call: () => void;
+  readonly #base: number;
+
+  constructor() {
+    const code = nativeCode(new Uint8Array([0xc3]), AREA);
+    const base = code.address;
+    const buffer = koffi.view(BigInt(base), AREA);
+    this.#base = base;
+    this.#bytes = new Uint8Array(buffer);
+    this.slot = base + SLOT;
+    this.dataAddress = base + DATA;
+    this.input = new DataView(buffer, IN, FRAME_SIZE);
+    this.output = new DataView(buffer, OUT, FRAME_SIZE);
+    this.data = new Uint8Array(buffer, DATA, DATA_SIZE);
+    this.#bytes.set(this.#entry(), 0);
+    this.#bytes.set(this.#resume(), RESUME);
+    this.#installHandlers();
+    this.#call = () => void code.call();
+  }
+
+  /** Executes `instruction` on the state in `input` and `data`; the result is in `output` and `data`. */
+  run(instruction: Uint8Array): void {
+    this.#bytes.set(instruction, SLOT);
+    const next = SLOT + instruction.length;
+    this.#bytes.set([0xe9, ...le32(RESUME - next - 5)], next);
+    this.output.setInt32(F_VECTOR, -1, true);
+    this.#call();
+  }
+
+  /** MOV r64, [address] (8B) or MOV [address], r64 (89), absolute. */
+  #move(opcode: 0x8b | 0x89, register: number, address: number): number[] {
+    return [register > 7 ? 0x4c : 0x48, opcode, 0x04 | ((register & 7) << 3), 0x25, ...le32(address)];
+  }
+
+  #entry(): number[] {
+    const b = this.#base;
+    const loads: number[] = [];
+    for (let r = 0; r < 16; r++) loads.push(...this.#move(0x8b, r, b + IN + r * 8));
+    return [
+      0x53,
+      0x55,
+      0x41,
+      0x54,
+      0x41,
+      0x55,
+      0x41,
+      0x56,
+      0x41,
+      0x57, // push rbx, rbp, r12 to r15
+      ...this.#move(0x89, 4, b + SAVED_RSP),
+      0x48,
+      0x0f,
+      0xae,
+      0x0c,
+      0x25,
+      ...le32(b + IN + F_FX), // fxrstor64
+      0xff,
+      0x34,
+      0x25,
+      ...le32(b + IN + F_FLAGS), // push qword
+      0x9d, // popfq
+      ...loads,
+      0xe9,
+      ...le32(0), // jmp slot, patched below
+    ];
+  }
+
+  #resume(): number[] {
+    // The entry's last jump is patched here, where its length is known.
+    const entry = this.#entry();
+    this.#bytes.set(le32(SLOT - entry.length), entry.length - 4);
+    const b = this.#base;
+    const stores: number[] = [];
+    for (let r = 0; r < 16; r++) stores.push(...this.#move(0x89, r, b + OUT + r * 8));
+    return [
+      ...stores,
+      ...this.#move(0x8b, 4, b + SAVED_RSP),
+      0x9c,
+      0x8f,
+      0x04,
+      0x25,
+      ...le32(b + OUT + F_FLAGS), // pushfq; pop qword
+      0x48,
+      0x0f,
+      0xae,
+      0x04,
+      0x25,
+      ...le32(b + OUT + F_FX), // fxsave64
+      0xfc,
+      0xdb,
+      0xe3, // cld; fninit
+      0x68,
+      0x80,
+      0x1f,
+      0,
+      0,
+      0x0f,
+      0xae,
+      0x14,
+      0x24,
+      0x58, // push 1f80h; ldmxcsr [rsp]; pop rax
+      0x41,
+      0x5f,
+      0x41,
+      0x5e,
+      0x41,
+      0x5d,
+      0x41,
+      0x5c,
+      0x5d,
+      0x5b,
+      0xc3,
+    ];
+  }
+
+  /**
+   * handler(signal, info, context in RDX). Linux, struct ucontext: RIP at +168, error code at +192, trap number at +200,
+   * CR2 at +216. An exception of the instruction goes on at RESUME; any other goes to the handler that was there before.
+   */
+  #installHandlers(): void {
+    const b = this.#base;
+    const slot = b + SLOT;
+    const lib = koffi.load(null);
+    const sigaction = lib.func('int sigaction(int, uintptr_t, uintptr_t)');
+    const sigaltstack = lib.func('int sigaltstack(uintptr_t, uintptr_t)');
+    const view = new DataView(this.#bytes.buffer, this.#bytes.byteOffset);
+    const scratch = OUT + 0x400;
+    SIGNALS.forEach((signal, i) => {
+      const at = HANDLER + i * 0x80;
+      const old = scratch + 0x100 + i * 0xa0;
+      sigaction(signal, 0, b + old);
+      const previous = Number(view.getBigUint64(old, true));
+      const body = [
+        0x8b,
+        0x82,
+        ...le32(168), // mov eax, [rdx+168]
+        0x2d,
+        ...le32(slot), // sub eax, slot
+        0x83,
+        0xf8,
+        0x10, // cmp eax, 16
+        0x73,
+        0, // jae other, patched below
+        0x48,
+        0x8b,
+        0x82,
+        ...le32(200), // mov rax, [rdx+200]
+        ...this.#move(0x89, 0, b + OUT + F_VECTOR),
+        0x48,
+        0x8b,
+        0x82,
+        ...le32(192),
+        ...this.#move(0x89, 0, b + OUT + F_ERROR),
+        0x48,
+        0x8b,
+        0x82,
+        ...le32(216),
+        ...this.#move(0x89, 0, b + OUT + F_CR2),
+        0x48,
+        0xc7,
+        0x82,
+        ...le32(168),
+        ...le32(b + RESUME), // mov qword [rdx+168], resume
+        0xc3,
+      ];
+      body[15] = body.length - 16;
+      // other: jump to the previous handler, or return to fault again with the default action.
+      const other =
+        previous > 1
+          ? [0x48, 0xb8, ...le32(previous % 2 ** 32), ...le32(Math.floor(previous / 2 ** 32)), 0xff, 0xe0]
+          : [0xf4];
+      this.#bytes.set([...body, ...other], at);
+      const action = scratch;
+      this.#bytes.fill(0, action, action + 0xa0);
+      view.setBigUint64(action, BigInt(b + at), true);
+      view.setInt32(action + 136, SA_SIGINFO | SA_ONSTACK | SA_NODEFER, true);
+      if (sigaction(signal, b + action, 0) !== 0) throw new Error('sigaction refused');
+    });
+    // stack_t: pointer, flags, size.
+    this.#bytes.fill(0, scratch, scratch + 24);
+    view.setBigUint64(scratch, BigInt(b + STACK), true);
+    view.setBigUint64(scratch + 16, BigInt(STACK_SIZE), true);
+    if (sigaltstack(b + scratch, 0) !== 0) throw new Error('sigaltstack refused');
+  }
+}

@@ -1,0 +1,227 @@
+// Compares the software engine with the processor under us, instruction by instruction: the same random state, the same
+// bytes at the same addresses, then every register, flag and byte of memory.
+
+import { type Encoded, encode, type Form } from './encodings.js';
+import { EngineFrame } from './engine-frame.js';
+import { DATA_SIZE, F_ERROR, F_FLAGS, F_FX, F_VECTOR, FRAME_SIZE, NativeFrame } from './native-frame.js';
+import { Random } from './random.js';
+import { COMPARED_FLAGS, isSkipped, undefinedFlags, undefinedStatus } from './rules.js';
+
+const NAMES = [
+  'rax',
+  'rcx',
+  'rdx',
+  'rbx',
+  'rsp',
+  'rbp',
+  'rsi',
+  'rdi',
+  'r8',
+  'r9',
+  'r10',
+  'r11',
+  'r12',
+  'r13',
+  'r14',
+  'r15',
+];
+const FLAG_BITS: [string, number][] = [
+  ['CF', 1],
+  ['PF', 4],
+  ['AF', 16],
+  ['ZF', 64],
+  ['SF', 128],
+  ['DF', 0x400],
+  ['OF', 0x800],
+];
+
+export interface Mismatch {
+  readonly form: string;
+  readonly bytes: string;
+  readonly seed: number;
+  readonly problems: string[];
+}
+
+export class Oracle {
+  readonly native: NativeFrame;
+  readonly engine: EngineFrame;
+  readonly #state = new DataView(new ArrayBuffer(FRAME_SIZE));
+  readonly #before = new Uint8Array(DATA_SIZE);
+  cases = 0;
+  faults = 0;
+
+  private constructor(native: NativeFrame, engine: EngineFrame) {
+    this.native = native;
+    this.engine = engine;
+    const random = new Random(1);
+    for (let i = 0; i < DATA_SIZE; i++) native.data[i] = random.u32();
+    engine.data.set(native.data);
+  }
+
+  static async create(): Promise<Oracle> {
+    const native = new NativeFrame();
+    return new Oracle(native, await EngineFrame.create(native.slot, native.dataAddress));
+  }
+
+  /** One case; undefined: equal (or not comparable). */
+  check(form: Form, seed: number): Mismatch | undefined {
+    const random = new Random(seed);
+    const { dataAddress, slot } = this.native;
+    const target = dataAddress + this.#place(random);
+    const encoded = encode(form, random, target, slot);
+    this.#fill(random, form, encoded, target);
+    if (isSkipped(form, encoded, this.#state, target)) return undefined;
+    copy(this.#state, this.native.input);
+    copy(this.#state, this.engine.input);
+    this.#before.set(this.native.data);
+    this.native.run(encoded.bytes);
+    const bytes = [...encoded.bytes].map((b) => b.toString(16).padStart(2, '0')).join(' ');
+    let problems: string[];
+    try {
+      this.engine.run(encoded.bytes);
+      problems = this.#compare(form);
+    } catch (error) {
+      problems = [String(error)];
+    }
+    this.cases++;
+    if (this.native.output.getInt32(F_VECTOR, true) >= 0) this.faults++;
+    if (problems.length) this.engine.data.set(this.native.data);
+    return problems.length ? { form: form.text, bytes, seed, problems } : undefined;
+  }
+
+  /** Offset of the memory operand: mostly aligned, sometimes not, sometimes over the border of two pages. */
+  #place(random: Random): number {
+    const offset = 0x1800 + random.below(0x800);
+    if (random.chance(8)) return 0x2000 - 1 - random.below(15);
+    return random.chance(75) ? offset & ~15 : offset;
+  }
+
+  #fill(random: Random, form: Form, encoded: Encoded, target: number): void {
+    const s = this.#state;
+    const { name } = form.instruction;
+    const { dataAddress } = this.native;
+    for (let r = 0; r < 16; r++) s.setBigUint64(r * 8, random.integer(), true);
+    const inData = (r: number, offset = 0x1000 + random.below(0x1000)) =>
+      s.setBigUint64(r * 8, BigInt(dataAddress + offset), true);
+    inData(4);
+    if (random.chance(70)) s.setBigUint64(4 * 8, s.getBigUint64(4 * 8, true) & ~7n, true);
+    if (/^(movs|cmps|stos|lods|scas)$/.test(name)) {
+      inData(6);
+      inData(7);
+      s.setBigUint64(8, BigInt(random.below(40)), true);
+    }
+    if (name === 'leave') inData(5);
+    if (name === 'xlat') inData(3);
+    if (/^maskmov/.test(name)) inData(7);
+    if (/^bt/.test(name) && encoded.memory && encoded.reg >= 0)
+      s.setBigInt64(encoded.reg * 8, BigInt((random.u32() << 16) >> 16), true);
+    if (/^i?div$/.test(name) && random.chance(70)) s.setBigUint64(16, BigInt(random.below(3)), true);
+    if (/^pcmpe/.test(name))
+      for (const r of [0, 2]) if (random.chance(70)) s.setBigInt64(r * 8, BigInt(random.below(40) - 18), true);
+    for (const [register, value] of encoded.bindings) s.setBigUint64(register * 8, value, true);
+    s.setBigUint64(F_FLAGS, BigInt(0x202 | (random.u32() & 0xcd5 & (random.chance(50) ? -1 : ~0x400))), true);
+
+    for (let x = 0; x < 16; x++) random.vector(s, F_FX + 160 + x * 16);
+    // Equal and nearly equal operands matter to comparisons and subtractions.
+    if (random.chance(15))
+      for (let x = 1; x < 16; x++) copyBytes(s, F_FX + 160, F_FX + 160 + x * 16, 8 + 8 * random.below(2));
+    s.setUint32(F_FX + 24, this.#mxcsr(random), true);
+    s.setUint32(F_FX + 28, 0xffff, true);
+    const masks = random.chance(80) ? 0x3f : random.below(64);
+    s.setUint16(
+      F_FX,
+      0x40 | masks | (random.chance(60) ? 0x300 : random.pick([0, 0x200, 0x300]) | (random.below(4) << 10)),
+      true,
+    );
+    s.setUint16(F_FX + 2, (random.below(8) << 11) | (random.u32() & 0x4700), true);
+    s.setUint8(F_FX + 4, random.chance(70) ? 0xff : random.below(256));
+    if (/^f/.test(name) && random.chance(60)) s.setUint8(F_FX + 4, random.pick([0x7f, 0xfe, 0x3f, 0xf0, 0x0f, 0xff]));
+    for (let r = 0; r < 8; r++) random.extended(s, F_FX + 32 + r * 16);
+
+    const memory = new DataView(this.native.data.buffer, this.native.data.byteOffset);
+    const at = target - dataAddress;
+    if (form.operands.some((o) => o.size === 't')) random.extended(memory, at);
+    else random.vector(memory, at);
+    if (name === 'cmpxchg' && random.chance(50)) s.setBigUint64(0, memory.getBigUint64(at, true), true);
+    if (name === 'cmpxchg8b' && random.chance(50)) {
+      s.setBigUint64(0, BigInt(memory.getUint32(at, true)), true);
+      s.setBigUint64(16, BigInt(memory.getUint32(at + 4, true)), true);
+    }
+    if (name === 'cmpxchg16b' && random.chance(50)) {
+      s.setBigUint64(0, memory.getBigUint64(at, true), true);
+      s.setBigUint64(16, memory.getBigUint64(at + 8, true), true);
+    }
+    if (name === 'ldmxcsr') memory.setUint32(at, random.chance(80) ? this.#mxcsr(random) : random.u32(), true);
+    this.engine.data.set(this.native.data.subarray(at, at + 16), at);
+  }
+
+  #mxcsr(random: Random): number {
+    if (random.chance(40)) return 0x1fa0;
+    if (random.chance(40)) return 0x1f80 | random.below(64);
+    return (
+      (random.below(4) << 13) |
+      (random.chance(80) ? 0x1f80 : random.below(64) << 7) |
+      (random.below(2) << 15) |
+      (random.below(2) << 6) |
+      random.below(64)
+    );
+  }
+
+  #compare(form: Form): string[] {
+    const problems: string[] = [];
+    const [a, b] = [this.native.output, this.engine.output];
+    const differ = (what: string, native: number | bigint | string, ours: number | bigint | string) => {
+      const text = (v: number | bigint | string) =>
+        typeof v === 'string' ? v : `${v < 0 ? '-' : ''}${(v < 0 ? -v : v).toString(16)}`;
+      if (native !== ours) problems.push(`${what}: native ${text(native)}, ours ${text(ours)}`);
+    };
+    differ('vector', a.getInt32(F_VECTOR, true), b.getInt32(F_VECTOR, true));
+    const faulted = a.getInt32(F_VECTOR, true) >= 0;
+    if (faulted && a.getInt32(F_VECTOR, true) === 13)
+      differ('error code', a.getInt32(F_ERROR, true), b.getInt32(F_ERROR, true));
+    for (let r = 0; r < 16; r++) differ(NAMES[r], a.getBigUint64(r * 8, true), b.getBigUint64(r * 8, true));
+    const mask = COMPARED_FLAGS & ~undefinedFlags(form, this.#state);
+    const [fa, fb] = [a.getUint32(F_FLAGS, true) & mask, b.getUint32(F_FLAGS, true) & mask];
+    if (fa !== fb) {
+      const names = FLAG_BITS.filter(([, bit]) => (fa ^ fb) & bit).map(([name, bit]) => `${name}=${fa & bit ? 1 : 0}`);
+      problems.push(`flags: native has ${names.join(' ')}`);
+    }
+    differ('FCW', a.getUint16(F_FX, true), b.getUint16(F_FX, true));
+    const status = ~undefinedStatus(form.instruction.name);
+    differ('FSW', a.getUint16(F_FX + 2, true) & status, b.getUint16(F_FX + 2, true) & status);
+    differ('FTW', a.getUint8(F_FX + 4), b.getUint8(F_FX + 4));
+    differ('MXCSR', a.getUint32(F_FX + 24, true), b.getUint32(F_FX + 24, true));
+    for (let r = 0; r < 8; r++) differ(`st${r}`, hex(a, F_FX + 32 + r * 16, 10), hex(b, F_FX + 32 + r * 16, 10));
+    for (let x = 0; x < 16; x++) differ(`xmm${x}`, hex(a, F_FX + 160 + x * 16, 16), hex(b, F_FX + 160 + x * 16, 16));
+    if (Buffer.compare(this.native.data, this.engine.data)) {
+      const at = this.native.data.findIndex((v, i) => v !== this.engine.data[i]);
+      const view = (d: Uint8Array) => new DataView(d.buffer, d.byteOffset);
+      const start = Math.min(at, DATA_SIZE - 16);
+      differ(
+        `memory at +${start.toString(16)}`,
+        hex(view(this.native.data), start, 16),
+        hex(view(this.engine.data), start, 16),
+      );
+    }
+    return problems;
+  }
+}
+
+function copy(from: DataView, to: DataView): void {
+  new Uint8Array(to.buffer, to.byteOffset, FRAME_SIZE).set(new Uint8Array(from.buffer, from.byteOffset, FRAME_SIZE));
+}
+
+function copyBytes(view: DataView, from: number, to: number, count: number): void {
+  for (let i = 0; i < count; i++) view.setUint8(to + i, view.getUint8(from + i));
+}
+
+/** Most significant byte first, as one number. */
+function hex(view: DataView, at: number, length: number): string {
+  let text = '';
+  for (let i = length - 1; i >= 0; i--)
+    text += view
+      .getUint8(at + i)
+      .toString(16)
+      .padStart(2, '0');
+  return text;
+}
