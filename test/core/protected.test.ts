@@ -22,13 +22,21 @@ function descriptor(index: number, base: number, limit: number, access: number, 
   const l = BigInt(limit);
   m.setU64(
     GDT + index * 8,
-    (l & 0xffffn) | ((b & 0xffffffn) << 16n) | (BigInt(access) << 40n) | ((l >> 16n) << 48n) | (BigInt(flags) << 52n) | ((b >> 24n) << 56n),
+    (l & 0xffffn) |
+      ((b & 0xffffffn) << 16n) |
+      (BigInt(access) << 40n) |
+      ((l >> 16n) << 48n) |
+      (BigInt(flags) << 52n) |
+      ((b >> 24n) << 56n),
   );
 }
 
 function gate(address: number, selector: number, offset: number, access: number, count = 0): void {
   const o = BigInt(offset);
-  m.setU64(address, (o & 0xffffn) | (BigInt(selector) << 16n) | (BigInt(count) << 32n) | (BigInt(access) << 40n) | ((o >> 16n) << 48n));
+  m.setU64(
+    address,
+    (o & 0xffffn) | (BigInt(selector) << 16n) | (BigInt(count) << 32n) | (BigInt(access) << 40n) | ((o >> 16n) << 48n),
+  );
 }
 
 const u32 = (address: number, value: number) => m.write(address, new Uint8Array(Uint32Array.of(value).buffer));
@@ -67,6 +75,7 @@ function enter(source: string): Program {
     s.rip = BigInt(CODE);
     s.gpr[4] = BigInt(STACK0);
     s.rflags = 2n;
+    s.activity = 'running';
   });
   return p;
 }
@@ -76,7 +85,15 @@ function tss32(at: number, eip: number, esp: number): void {
   u32(at + 0x20, eip);
   u32(at + 0x24, 2);
   u32(at + 0x38, esp);
-  for (const [offset, selector] of [[0x48, 0x10], [0x4c, 8], [0x50, 0x10], [0x54, 0x10], [0x58, 0x10], [0x5c, 0x10], [0x60, 0]])
+  for (const [offset, selector] of [
+    [0x48, 0x10],
+    [0x4c, 8],
+    [0x50, 0x10],
+    [0x54, 0x10],
+    [0x58, 0x10],
+    [0x5c, 0x10],
+    [0x60, 0],
+  ])
     u32(at + offset, selector);
 }
 
@@ -84,7 +101,9 @@ const gpr = (n: number) => Number(m.state.gpr[n]);
 
 describe('hardware tasks', () => {
   test('a far JMP to a TSS saves the old task, loads the new one, and moves the busy bit', () => {
-    const p = enter('mov ebx, 0x1111\n jmp 0x30:0\n back: mov ecx, 0x2222\n hlt\n task: mov edx, ebx\n mov eax, 0x3333\n jmp 0x28:0');
+    const p = enter(
+      'mov ebx, 0x1111\n jmp 0x30:0\n back: mov ecx, 0x2222\n hlt\n task: mov edx, ebx\n mov eax, 0x3333\n jmp 0x28:0',
+    );
     tss32(TSS_B, p.at('task'), 0x28000);
     u32(TSS_B + 0x34, 0x4444); // EBX
     expect(m.run()).toEqual({ kind: 'hlt' });
@@ -120,11 +139,20 @@ describe('hardware tasks', () => {
   });
 
   test('a 16-bit TSS works both ways', () => {
-    const p = enter('mov ecx, 0x12345\n jmp 0x38:0\n back: mov esi, 1\n hlt\n align 16\n task: mov edx, ebx\n jmp 0x28:0');
+    const p = enter(
+      'mov ecx, 0x12345\n jmp 0x38:0\n back: mov esi, 1\n hlt\n align 16\n task: mov edx, ebx\n jmp 0x28:0',
+    );
     u16(TSS_C + 0x0e, p.at('task') - 0x10000);
     u16(TSS_C + 0x10, 2);
     u16(TSS_C + 0x18, 0xbbbb); // BX
-    for (const [offset, selector] of [[0x22, 0x10], [0x24, 0x48], [0x26, 0x10], [0x28, 0x10], [0x2a, 0]]) u16(TSS_C + offset, selector);
+    for (const [offset, selector] of [
+      [0x22, 0x10],
+      [0x24, 0x48],
+      [0x26, 0x10],
+      [0x28, 0x10],
+      [0x2a, 0],
+    ])
+      u16(TSS_C + offset, selector);
     descriptor(9, 0x10000, 0xffff, 0x9b, 4); // CS with the code's base, for IP has 16 bits
     expect(m.run()).toEqual({ kind: 'hlt' });
     expect(gpr(6)).toBe(1);
@@ -208,7 +236,9 @@ describe('call gates', () => {
 
 describe('ports in ring 3', () => {
   test('the I/O bitmap decides, by byte, and past its end everything is #GP', () => {
-    enter(`${TO_RING3}\n user: in al, 0x60\n mov bl, 1\n in ax, 0x60\n hlt\n vector_13: pop eax\n mov ecx, [esp]\n hlt`);
+    enter(
+      `${TO_RING3}\n user: in al, 0x60\n mov bl, 1\n in ax, 0x60\n hlt\n vector_13: pop eax\n mov ecx, [esp]\n hlt`,
+    );
     descriptor(5, TSS_A, 0x67 + 0x20, 0x8b, 0);
     m.set((s) => {
       s.tr = { ...s.tr, limit: 0x67 + 0x20 };

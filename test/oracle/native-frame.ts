@@ -68,6 +68,11 @@ export class NativeFrame {
     this.#call = () => void code.call();
   }
 
+  /** With RSP on the signal stack the kernel would take an exception for a nested one. */
+  refusesStack(rsp: bigint): boolean {
+    return rsp >= BigInt(this.#base + STACK) && rsp <= BigInt(this.#base + STACK + STACK_SIZE);
+  }
+
   /** Executes `instruction` on the state in `input` and `data`; the result is in `output` and `data`. */
   run(instruction: Uint8Array): void {
     this.#bytes.set(instruction, SLOT);

@@ -70,7 +70,11 @@ export class Oracle {
     const target = dataAddress + this.#place(random);
     const encoded = encode(form, random, target, slot);
     this.#fill(random, form, encoded, target);
-    if (isSkipped(form, encoded, this.#state, target)) return undefined;
+    if (
+      isSkipped(form, encoded, this.#state, target) ||
+      this.native.refusesStack(this.#state.getBigUint64(4 * 8, true))
+    )
+      return undefined;
     copy(this.#state, this.native.input);
     copy(this.#state, this.engine.input);
     this.#before.set(this.native.data);
@@ -142,7 +146,7 @@ export class Oracle {
     const at = target - dataAddress;
     if (form.operands.some((o) => o.size === 't')) random.extended(memory, at);
     else random.vector(memory, at);
-    if (name === 'cmpxchg' && random.chance(50)) s.setBigUint64(0, memory.getBigUint64(at, true), true);
+    if (name === 'cmpxchg' && random.chance(50) && !encoded.bindings.has(0)) s.setBigUint64(0, memory.getBigUint64(at, true), true);
     if (name === 'cmpxchg8b' && random.chance(50)) {
       s.setBigUint64(0, BigInt(memory.getUint32(at, true)), true);
       s.setBigUint64(16, BigInt(memory.getUint32(at + 4, true)), true);

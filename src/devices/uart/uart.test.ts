@@ -30,6 +30,8 @@ const FCR = IIR;
 const OUT2 = 0x08;
 /** Four characters of ten bits at 115200 baud, in ns. */
 const TIMEOUT = 347_223;
+/** Longer than the silence between two FIFOs full. */
+const GAP = 50_000;
 
 /** 115200 baud, FIFOs on with the trigger level asked for, interrupts let through. */
 function open(ier: number, fcr = 0xc1): void {
@@ -209,6 +211,7 @@ describe('receiving', () => {
     uart.receive(text('xy'));
     expect(inb(IIR)).toBe(0x04);
     expect(inb(RBR)).toBe(0x78);
+    clock.advance(GAP);
     expect(inb(IIR)).toBe(0x04);
     expect(inb(RBR)).toBe(0x79);
     expect(irq.level).toBe(false);
@@ -223,11 +226,27 @@ describe('receiving', () => {
     const got: number[] = [];
     while ((inb(LSR) & 1) !== 0) {
       const calls = roomCalls;
-      got.push(inb(RBR));
+      while ((inb(LSR) & 1) !== 0) got.push(inb(RBR));
+      clock.advance(GAP);
       if (roomCalls > calls) offered += uart.receive(paste.subarray(offered));
     }
     expect(got).toEqual([...paste]);
     expect(roomCalls).toBeGreaterThan(0);
+  });
+
+  test('however much waits, a driver that reads until the FIFO is empty comes to an end, and is then interrupted again', () => {
+    open(0x01);
+    uart.receive(new Uint8Array(1000));
+    const reads = () => {
+      let count = 0;
+      while ((inb(LSR) & 1) !== 0 && count < 1000) count += 1 + inb(RBR);
+      return count;
+    };
+    expect(reads()).toBe(16);
+    expect([inb(IIR), irq.level]).toEqual([0xc1, false]);
+    clock.advance(GAP);
+    expect([inb(IIR), irq.level]).toEqual([0xc4, true]);
+    expect(reads()).toBe(16);
   });
 
   test('the back end hears of room also where the guest throws its input away unread', () => {
@@ -264,6 +283,7 @@ describe('flow control', () => {
     uart.receive(text('bcd'));
     expect([inb(RBR), inb(LSR) & 1]).toEqual([0x61, 0]);
     outb(MCR, OUT2 | 2);
+    clock.advance(GAP);
     expect([inb(RBR), inb(RBR), inb(RBR)]).toEqual([0x62, 0x63, 0x64]);
   });
 

@@ -250,6 +250,8 @@ const SYNONYMS: Record<string, string> = {
   xsavec64: 'xsavec',
   xsaves64: 'xsaves',
   xrstors64: 'xrstors',
+  // Where it isn't offered the prefix is ignored (SDM vol. 2, WBNOINVD).
+  wbnoinvd: 'wbinvd',
 };
 const MNEMONICS = new Set(Object.keys(Mnemonic).map((name) => name.toLowerCase()));
 

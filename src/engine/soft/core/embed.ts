@@ -46,7 +46,7 @@ import { initJumpCache } from './jumpcache';
 import { translateQuiet } from './mmu';
 import { updateMode } from './mode';
 import { loadPdptes } from './pdpte';
-import { DEBUG_STEP, MSR_UCODE_REV, STEP, STEP_NONE } from './private';
+import { DEBUG_STEP, MSR_MTRR_DEF_TYPE, MSR_MTRR_FIX, MSR_UCODE_REV, STEP, STEP_NONE } from './private';
 import { attention, CR4_PAE, cr0, cr4, EFER_LMA, efer, F_VM, setSegment } from './state';
 import { flushAll, initTlb } from './tlb';
 
@@ -92,6 +92,9 @@ export function resetCpu(): void {
   store<i64>(DR + 56, 0x400);
   memory.fill(MSR_STAR, 0, FPR - MSR_STAR);
   store<i64>(MSR_UCODE_REV, (1 as i64) << 32);
+  // As firmware leaves the MTRRs: on, and write-back throughout.
+  memory.fill(MSR_MTRR_FIX, 6, 88);
+  store<i64>(MSR_MTRR_DEF_TYPE, 0xc06);
   store<i64>(MSR_PAT, 0x0007040600070406);
   store<i64>(MSR_MISC_ENABLE, 1); // fast strings
   x87_fninit();

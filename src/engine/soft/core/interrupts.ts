@@ -89,7 +89,7 @@ import {
   V_PF,
   V_TS,
 } from './state';
-import { SWITCH_INTERRUPT, noSwitch, switched, taskSwitch } from './task';
+import { noSwitch, SWITCH_INTERRUPT, switched, taskSwitch } from './task';
 import { readInnerStack, tssSp, tssSs } from './tss';
 
 // Where an event comes from.
@@ -110,15 +110,11 @@ function hasErrorCode(vector: i32): bool {
 export function deliver(vector: i32, kind: i32, error: i32): i32 {
   const withError = kind == K_EXCEPTION && hasErrorCode(vector);
   const mode = load<i32>(MODE);
-  let result: i32;
-  if (mode & MODE_LONG) result = deliverLong(vector, kind, withError, error);
-  else if (mode & (MODE_PE | MODE_VM)) result = deliverProtected(vector, kind, withError, error);
-  else result = deliverReal(vector);
-  if (result) return result;
   store<i32>(INT_SHADOW, 0);
   store<i32>(STEP, STEP_NONE);
-  updateMode();
-  return NEXT;
+  if (mode & MODE_LONG) return deliverLong(vector, kind, withError, error);
+  if (mode & (MODE_PE | MODE_VM)) return deliverProtected(vector, kind, withError, error);
+  return deliverReal(vector);
 }
 
 /** RFLAGS as pushed: a fault sets RF, so that the instruction may be restarted past its breakpoint (SDM vol. 3, 18.3.1.1). */
@@ -142,6 +138,7 @@ function deliverReal(vector: i32): i32 {
   const selector = (entry >> 16) & 0xffff;
   setSegment(CS, selector, <i64>(selector << 4), segLimit(CS), 0x93);
   setRip(<i64>(entry & 0xffff));
+  updateMode();
   return NEXT;
 }
 

@@ -95,7 +95,7 @@ export function op_iret(rec: u32, size: i32): i32 {
   if (result) return switchFault();
   // RF protects one instruction from its breakpoint; without breakpoints nobody takes it away again.
   if (load<i32>(BP_EXEC) == 0) store<i32>(EFLAGS, load<i32>(EFLAGS) & ~F_RF);
-  updateMode();
+  if ((mode & MODE_LONG) == 0) updateMode(); // iretLong has done so
   interruptsMayGo();
   return JUMP;
 }
@@ -275,12 +275,12 @@ function iretLong(size: i32): i32 {
   loadCs(selector, rpl);
   store<i32>(CPL, rpl);
   if (outer) dropPrivilegedSegments();
+  setFlags(flags, mask);
   updateMode();
   if (from64 || outer) {
     if (size == 2 && stackMask() != 0xffff) setReg(RSP, sp & 0xffff);
     else setSp(sp);
   }
   store<i64>(RIP, ip);
-  setFlags(flags, mask);
   return 0;
 }

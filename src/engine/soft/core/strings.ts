@@ -113,6 +113,13 @@ function forget(): void {
   store<i32>(FAULT_VECTOR, -1);
 }
 
+/** A span's page has faulted: -1, or 0 for the element to fault at its own address, which going down isn't the lowest. */
+function spanFault(): i64 {
+  if (step > 0) return -1;
+  forget();
+  return 0;
+}
+
 // ---- MOVS ----------------------------------------------------------------------------------------------------------------
 export function op_movs(rec: u32): i32 {
   begin(rec);
@@ -159,10 +166,10 @@ function moveSpan(srcOffset: i64, dstOffset: i64): i64 {
   }
   const bytes = <i32>n * size;
   const from = spanRead(src, bytes);
-  if (from == 0) return -1;
+  if (from == 0) return spanFault();
   if (from == 1) return 0;
   const to = spanWrite(dst, bytes);
-  if (to == 0) return -1;
+  if (to == 0) return spanFault();
   if (to == 1) return 0;
   // memory.copy moves as if through a buffer; an overlapping string move repeats what it has just written.
   const repeats = step > 0 ? to > from && to < from + bytes : from > to && from < to + bytes;
@@ -214,7 +221,7 @@ function storeSpan(offset: i64, value: i64): i64 {
   }
   const bytes = <i32>n * size;
   const to = spanWrite(dst, bytes);
-  if (to == 0) return -1;
+  if (to == 0) return spanFault();
   if (to == 1) return 0;
   const byte = value & 0xff;
   const all = byte * 0x0101010101010101;

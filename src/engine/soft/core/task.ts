@@ -150,7 +150,6 @@ export function taskSwitch(selector: i32, why: i32, withError: bool, error: i32,
   // The new task. From here on faults happen in it.
   switched = true;
   store<i64>(RIP, <i64>load<u32>(words));
-  switched = true;
   setSegment(TR, selector, base, limit, attr | 2);
   store<i32>(CR0, cr0() | CR0_TS);
   if (wide && cr0() < 0) {

@@ -220,7 +220,11 @@ op(
       // A register that isn't equal keeps all its bits.
       const a = e.read(dst);
       sub(e, size, acc, a);
-      e.if(w.eq(acc, a), () => e.write(dst, b), () => e.setGpr(0, size, a));
+      e.if(
+        w.eq(acc, a),
+        () => e.write(dst, b),
+        () => e.setGpr(0, size, a),
+      );
       return;
     }
     e.update(dst, (a) => {

@@ -1,5 +1,5 @@
 /** Near branches: Jcc, JMP, CALL, RET, LOOP, JCXZ. Far ones are in system.ts. */
-import type { Emitter } from '../emit/emitter.js';
+import { type Emitter, VECTOR } from '../emit/emitter.js';
 import { type Operand, sizeOf } from '../emit/operands.js';
 import type { Expr } from '../wasm/ops.js';
 import * as w from '../wasm/ops.js';
@@ -75,3 +75,13 @@ op('loop', [['E2 f64', 'Jb']], { ends: true, rep: true }, loop());
 op('jcxz', [['E3 f64', 'Jb']], { ends: true, rep: true }, (e, target) =>
   counter(e, false, (nonZero) => e.branch(target, w.eqz(nonZero))),
 );
+
+/** BOUND: #BR unless lower <= index <= upper, signed; the bounds lie side by side in memory. */
+op('bound', [['62 /r mem i64', 'Gz,Mz']], {}, (e, index, bounds) => {
+  const size = sizeOf(bounds);
+  const lower = e.let(e.signExtend(e.read(bounds), size));
+  const second = e.let(e.maskAddress(w.add(e.address(bounds), w.i64c(size))));
+  const upper = e.let(e.signExtend(e.loadInt(e.readPointer(second, size), size), size));
+  const i = e.let(e.signExtend(e.read(index), size));
+  e.raiseIf(w.or(w.ltS(i, lower), w.gtS(i, upper)), VECTOR.BR);
+});

@@ -9,6 +9,14 @@ const OMISSIONS: ReadonlyMap<string, string> = new Map([
   ['Ud0', 'raises #UD, as whatever is undefined does'],
   ['Ud1', 'the same'],
   ['Ud2', 'the same'],
+  ['Monitor', 'CPUID.1:ECX.MONITOR is clear'],
+  ['Mwait', 'the same'],
+  ['Xsavec', 'CPUID.(D,1):EAX has XSAVEOPT only'],
+  ['Xsavec64', 'the same'],
+  ['Xsaves', 'the same'],
+  ['Xsaves64', 'the same'],
+  ['Xrstors', 'the same'],
+  ['Xrstors64', 'the same'],
 ]);
 
 const LEGACY_PREFIXES = [[], [0x66], [0xf3], [0xf2]];

@@ -182,6 +182,8 @@ op('sahf', [['9E', '']], {}, (e) => {
   const ah = w.load('i32_8u', w.i32c(0), L.REGS + 1);
   e.callVoid('setFlags', ah, w.i32c(0xd5));
 });
+// Undocumented, but every processor has it: AL from CF.
+op('salc', [['D6 i64', '']], {}, (e) => e.setGpr(RAX, 1, w.sub(w.i32c(0), e.carry())));
 op('clc', [['F8', '']], {}, (e) => e.setCarry(w.i32c(0)));
 op('stc', [['F9', '']], {}, (e) => e.setCarry(w.i32c(1)));
 op('cmc', [['F5', '']], {}, (e) => e.setCarry(e.let(w.xor(e.carry(), w.i32c(1)))));

@@ -247,14 +247,13 @@ op(
   convertPacked(readVector, (e, a) => F.doublesToIntegers(e, true, a)),
 );
 
-// From MMX registers. CVTPI2PD from memory is no MMX instruction (SDM vol. 2).
+// From MMX registers. From memory they are no MMX instructions: AMD's manual says so of both, the SDM of CVTPI2PD.
 op('cvtpi2ps', [['NP 0F 2A /r', 'Vq,Qq']], FEATURE('sse'), (e, dst, src) => {
-  begin(e, dst);
-  e.requireMmx();
+  begin(e, dst, src);
   const r = F.integersToSingles(e, readVector(e, src));
   e.commitFloat();
   e.write(dst, i64x2.extract(r, 0));
-  e.enterMmx();
+  if (src.kind === 'mmx') e.enterMmx();
 });
 op('cvtpi2pd', [['66 0F 2A /r', 'Vx,Qq']], FEATURE('sse2'), (e, dst, src) => {
   begin(e, dst, src);

@@ -134,7 +134,15 @@ sized('smsw', [['0F 01 /4 mod3', 'Rv']], {}, 'op_smsw');
 op('smsw', [['0F 01 /4 mem', 'Mw']], WRITES, 'op_smswMem');
 eitherW('lmsw', '0F 01 /6', ENDS, 'op_lmsw');
 op('invlpg', [['0F 01 /7 mem', 'Mb']], ENDS, 'op_invlpg');
-op('invpcid', [['66 0F 38 82 /r mem', 'Gy,Mdq']], { ends: true, feature: 'invpcid' }, 'op_invpcid');
+op(
+  'invpcid',
+  [
+    ['66 0F 38 82 /r mem i64', 'Gd,Mdq'],
+    ['66 0F 38 82 /r mem only64', 'Gq,Mdq'],
+  ],
+  { ends: true, feature: 'invpcid' },
+  'op_invpcid',
+);
 op('invd', [['0F 08', '']], {}, 'op_wbinvd');
 op('wbinvd', [['0F 09', '']], {}, 'op_wbinvd');
 op('xgetbv', [['NP 0F 01 D0', '']], { feature: 'xsave' }, 'op_xgetbv');
@@ -147,7 +155,15 @@ op('wrmsr', [['0F 30', '']], ENDS, 'op_wrmsr');
 op('rdtsc', [['0F 31', '']], {}, 'op_rdtsc');
 op('rdtscp', [['0F 01 F9', '']], {}, 'op_rdtscp');
 op('rdpmc', [['0F 33', '']], {}, 'op_rdpmc');
-op('rdpid', [['F3 0F C7 /7 mod3', 'Rd']], { feature: 'rdpid' }, 'op_rdpid');
+op(
+  'rdpid',
+  [
+    ['F3 0F C7 /7 mod3 i64', 'Rd'],
+    ['F3 0F C7 /7 mod3 only64', 'Rq'],
+  ],
+  { feature: 'rdpid' },
+  'op_rdpid',
+);
 for (const [name, digit] of [
   ['rdrand', 6],
   ['rdseed', 7],
