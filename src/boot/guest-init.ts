@@ -82,12 +82,13 @@ on_terminal() {
   resize /dev/ttyS1
   control /dev/ttyS1 2>/dev/null 4>&- 5>&- &
   ready
-  # The terminal that the leader of a session opens becomes its controlling terminal.
+  # The terminal that the leader of a session opens becomes its controlling terminal. In the foreground, for a shell's
+  # background jobs are deaf to ^C; the trap keeps the first program from dying of it, too.
   export DIR COMMAND
+  trap : INT
   setsid sh -c 'exec <>/dev/ttyS1 >&0 2>&1
     cd "$DIR" 2>/dev/null || cd /
-    if [ "$COMMAND" = long ]; then exec sh /tv/command; else exec sh -c "$(cat /tv/command)"; fi' 4>&- 5>&- 2>/dev/null &
-  wait $!
+    if [ "$COMMAND" = long ]; then exec sh /tv/command; else exec sh -c "$(cat /tv/command)"; fi' 4>&- 5>&- 2>/dev/null
   status=$?
   stty sane <&4
   finish $status

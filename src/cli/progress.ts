@@ -36,7 +36,7 @@ export class Progress {
     if (this.stream.isTTY) {
       const line = `${step}${detail === '' ? '' : ` ${detail}`} …`.slice(
         0,
-        Math.max(1, (this.stream.columns ?? 80) - 1),
+        Math.max(1, (this.stream.columns || 80) - 1),
       );
       this.stream.write(`\r\x1b[K${line}`);
       this.shown = line;

@@ -34,9 +34,13 @@ export async function typevisor(args: readonly string[], { env = {}, input = '' 
 export const hasScript = spawnSync('script', ['--version']).status === 0;
 
 export interface Cue {
-  readonly when: string;
+  readonly when: string | RegExp;
   readonly type?: string;
   readonly act?: (output: string) => void;
+}
+
+function seen(text: string, what: string | RegExp): boolean {
+  return typeof what === 'string' ? text.includes(what) : what.test(text);
 }
 
 /** Runs a line of shell on a terminal of its own; types or does what each cue says once its `when` has been printed. */
@@ -45,7 +49,7 @@ export async function onTerminal(line: string, ...cues: Cue[]): Promise<Outcome>
   let stdout = '';
   child.stdout.setEncoding('latin1').on('data', (text: string) => {
     stdout += text;
-    while (cues.length > 0 && stdout.includes(cues[0].when)) {
+    while (cues.length > 0 && seen(stdout, cues[0].when)) {
       const { type = '', act } = cues.shift()!;
       child.stdin.write(type);
       act?.(stdout);

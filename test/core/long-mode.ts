@@ -58,7 +58,7 @@ export function enterLongMode(m: TestMachine, source: string): Program {
     0x00cff3000000ffffn,
     0x00affb000000ffffn,
   ];
-  gdt.forEach((d, i) => m.setU64(GDT + i * 8, d));
+  for (const [i, d] of gdt.entries()) m.setU64(GDT + i * 8, d);
   const tss = BigInt(TSS);
   m.setU64(GDT + 0x30, 0x67n | ((tss & 0xffffffn) << 16n) | (0x8bn << 40n) | ((tss >> 24n) << 56n));
   m.setU64(GDT + 0x38, tss >> 32n);

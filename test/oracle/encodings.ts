@@ -2,6 +2,7 @@
 
 import type { Instruction } from '../../src/engine/soft/isa/define.js';
 import { type OperandPattern, type Pattern, parseOperands, parsePattern } from '../../src/engine/soft/isa/pattern.js';
+import { LANDING } from './native-frame.js';
 import type { Random } from './random.js';
 
 export interface Encoded {
@@ -12,6 +13,10 @@ export interface Encoded {
   readonly reg: number;
   readonly rm: number;
   readonly memory: boolean;
+  /** The operand size is 16 bits. */
+  readonly size16: boolean;
+  /** The address size is 32 bits. */
+  readonly short: boolean;
 }
 
 export interface Form {
@@ -49,13 +54,21 @@ export function encode(form: Form, random: Random, target: number, slot: number)
   const memory = pattern.modrm && hasMemory && (onlyMemory || mod3 === 1 || (mod3 === 3 && random.chance(40)));
 
   const prefixes: number[] = [];
+  const branches = operands.some((o) => o.kind === 'rel') || pattern.default64 === 'f64';
+  // Segment overrides other than FS and GS mean nothing here.
+  if (random.chance(5)) prefixes.push(random.pick([0x26, 0x2e, 0x36, 0x3e]));
+  const { attributes } = form.instruction;
+  const short = (memory || attributes.rep === true || attributes.stack === true) && random.chance(10);
+  if (short) prefixes.push(0x67);
+  const first = operands[0];
+  if (attributes.lock && memory && (first?.kind === 'mem' || first?.kind === 'rm') && random.chance(30)) prefixes.push(0xf0);
   // 66 is operand size where prefixes do not select; where REX.W or a size is asked for, it follows from that.
   const classes = bitsOf(pattern.prefix, 4);
   if (pattern.vex) {
     /* in the VEX prefix */
   } else if (pattern.prefix === 15) {
-    if (form.instruction.attributes.rep && random.chance(60)) prefixes.push(random.pick([0xf3, 0xf2]));
-    if (pattern.size & 1 && (pattern.size === 1 || random.chance(25))) prefixes.push(0x66);
+    if (attributes.rep && !branches && random.chance(60)) prefixes.push(random.pick([0xf3, 0xf2]));
+    if (!branches && pattern.size & 1 && (pattern.size === 1 || random.chance(25))) prefixes.push(0x66);
   } else {
     const chosen = random.pick(classes);
     if (chosen) prefixes.push([0, 0x66, 0xf3, 0xf2][chosen]);
@@ -117,7 +130,7 @@ export function encode(form: Form, random: Random, target: number, slot: number)
     const mod = kind < 4 ? 1 : 2;
     const bytes = mod === 1 ? [displacement & 255] : le32(displacement);
     if (kind & 1 && (base & 7) !== 4) {
-      bindings.set(base, BigInt.asUintN(64, BigInt(target - displacement)));
+      bind(base, BigInt(target - displacement));
       return [top | (mod << 6) | (base & 7), ...bytes];
     }
     let index = random.below(16);
@@ -127,9 +140,16 @@ export function encode(form: Form, random: Random, target: number, slot: number)
     const scale = random.below(4);
     const offset =
       index === 4 ? 0n : BigInt(random.chance(50) ? random.below(4096) : (random.u32() | 0) >> random.below(20));
-    if (index !== 4) bindings.set(index, BigInt.asUintN(64, offset));
-    bindings.set(base, BigInt.asUintN(64, BigInt(target - displacement) - (offset << BigInt(scale))));
+    if (index !== 4) bind(index, offset);
+    bind(base, BigInt(target - displacement) - (offset << BigInt(scale)));
     return [top | (mod << 6) | 4, (scale << 6) | ((index & 7) << 3) | (base & 7), ...bytes];
+  }
+
+  /** With 67h only the low half counts. */
+  function bind(register: number, value: bigint): void {
+    // A stack instruction uses RSP whole.
+    const narrow = short && !(register === 4 && attributes.stack);
+    bindings.set(register, narrow ? BigInt.asUintN(32, value) | (BigInt(random.u32()) << 32n) : BigInt.asUintN(64, value));
   }
 
   const head: number[] = [];
@@ -139,6 +159,7 @@ export function encode(form: Form, random: Random, target: number, slot: number)
     const vvvv = operands.some((o) => o.kind === 'vvvv') ? random.below(16) : 0;
     const l = pattern.l & 1 ? 0 : 1;
     head.push(
+      ...prefixes,
       0xc4,
       ((rexR ^ 1) << 7) | ((rexX ^ 1) << 6) | ((rexB ^ 1) << 5) | map,
       (rexW << 7) | ((vvvv ^ 15) << 3) | (l << 2) | pp,
@@ -156,13 +177,20 @@ export function encode(form: Form, random: Random, target: number, slot: number)
   const bytes = Uint8Array.from([...head, ...body, ...immediates]);
   if (memory && body.length === 5 && (body[0] & 0xc7) === 5)
     new DataView(bytes.buffer).setInt32(head.length + 1, target - (slot + bytes.length), true);
-  return { bytes, bindings, reg, rm, memory: memory || operands.some((o) => o.kind === 'moffs') };
+  if (first?.kind === 'rel') {
+    const size = first.size === 'b' ? 1 : 4;
+    const displacement = LANDING - bytes.length;
+    for (let i = 0; i < size; i++) bytes[bytes.length - size + i] = (displacement >> (8 * i)) & 255;
+  }
+  const size16 = prefixes.includes(0x66) && !rexW;
+  return { bytes, bindings, reg, rm, size16, short, memory: memory || operands.some((o) => o.kind === 'moffs') };
 }
 
 function immediateBytes(form: Form, random: Random, size16: boolean, rexW: number): number[] {
   const out: number[] = [];
   for (const o of form.operands) {
     if (o.kind === 'imm4') out.push(random.u32() & 0xf0);
+    if (o.kind === 'rel') out.push(...new Array<number>(o.size === 'b' ? 1 : 4).fill(0));
     if (o.kind !== 'imm') continue;
     const sizes: Record<string, number> = {
       b: 1,
@@ -172,7 +200,8 @@ function immediateBytes(form: Form, random: Random, size16: boolean, rexW: numbe
       z: size16 && !rexW ? 2 : 4,
       v: rexW ? 8 : size16 ? 2 : 4,
     };
-    const value = random.integer();
+    // ENTER and RET n move RSP: not too far.
+    const value = o.size === 'w' ? BigInt(random.below(256)) : random.integer();
     for (let i = 0; i < sizes[o.size]; i++) out.push(Number((value >> BigInt(8 * i)) & 255n));
   }
   return out;

@@ -4,7 +4,7 @@
 import * as L from '../../src/engine/soft/layout.js';
 import { generatedParts } from '../core/compile.js';
 import { TestMachine } from '../core/machine.js';
-import { DATA_SIZE, F_CR2, F_ERROR, F_FLAGS, F_FX, F_VECTOR, FRAME_SIZE } from './native-frame.js';
+import { DATA_SIZE, F_CR2, F_ERROR, F_FLAGS, F_FX, F_LANDED, F_VECTOR, FRAME_SIZE, LANDING } from './native-frame.js';
 
 const PAGE = 4096;
 const CODE_GPA = 0x200000;
@@ -91,17 +91,19 @@ export class EngineFrame {
   }
 
   run(instruction: Uint8Array): void {
-    const { engine, cpu } = this.#machine;
+    const m = this.#machine;
+    const { engine, cpu } = m;
     const { view } = engine;
     const text = instruction.join();
     if (text !== this.#last) {
-      this.#machine.write(CODE_GPA + (this.#slot & (PAGE - 1)), [...instruction, 0xf4]);
+      m.write(CODE_GPA + (this.#slot & (PAGE - 1)), [...instruction, 0xf4]);
+      m.write(CODE_GPA + (this.#slot & (PAGE - 1)) + LANDING, [0xf4]);
       this.#last = text;
     }
     for (let r = 0; r < 16; r++) view.setBigUint64(L.REGS + r * 8, this.input.getBigUint64(r * 8, true), true);
     this.#linear.set(new Uint8Array(this.input.buffer, F_FX, 512), L.FX_IMAGE);
     engine.core.fxrstorImage(L.FX_IMAGE);
-    engine.core.setFlags(this.input.getInt32(F_FLAGS, true) & ~0x200, -1);
+    engine.core.setFlags(this.input.getInt32(F_FLAGS, true), -1);
     view.setBigUint64(L.RIP, BigInt(this.#slot), true);
     view.setUint32(L.ACTIVITY, L.ACT_RUNNING, true);
     const exit = cpu.run(10_000);
@@ -111,7 +113,9 @@ export class EngineFrame {
     out.setBigInt64(F_VECTOR, -1n, true);
     let flags = engine.core.getFlags() >>> 0;
     for (let r = 0; r < 16; r++) out.setBigUint64(r * 8, view.getBigUint64(L.REGS + r * 8, true), true);
-    if (rip !== BigInt(this.#slot + instruction.length + 1))
+    const landed = rip === BigInt(this.#slot + LANDING + 1);
+    out.setInt32(F_LANDED, landed ? 1 : 0, true);
+    if (!landed && rip !== BigInt(this.#slot + instruction.length + 1))
       this.#takeException(Number(rip - SYSTEM_LINEAR) - 0x1001, (f) => (flags = f));
     out.setUint32(F_FLAGS, flags, true);
     engine.core.fxsaveImage(L.FX_IMAGE);

@@ -3,7 +3,8 @@
 //
 // Everything lies in one area below 2 GiB, so that code reaches the frames by absolute addresses, without a register:
 //
-//   +0      entry; +SLOT the instruction, followed by a jump to +RESUME; +HANDLER signal handler
+//   +0      entry; +SLOT the instruction, followed by a jump to +RESUME; +LANDING where branches go; +HANDLER signal
+//           handlers
 //   +IN     registers before, +OUT after (frame layout: F_*)
 //   +STACK  alternate signal stack
 //   +DATA   data area: what the instruction's memory operands and stack lie in
@@ -14,6 +15,8 @@ import { nativeCode } from '../native/exec-page.js';
 const SLOT = 0x800;
 const RESUME = 0x900;
 const HANDLER = 0xc00;
+/** Distance from the instruction to the place that branches go to. */
+export const LANDING = 0x40;
 const IN = 0x1000;
 const OUT = 0x1800;
 const SAVED_RSP = 0x1700;
@@ -29,6 +32,8 @@ export const F_FLAGS = 0x80;
 export const F_VECTOR = 0x88;
 export const F_ERROR = 0x90;
 export const F_CR2 = 0x98;
+/** 1: the instruction branched to LANDING. */
+export const F_LANDED = 0xa0;
 export const F_FX = 0x100;
 export const FRAME_SIZE = 0x300;
 
@@ -64,6 +69,9 @@ export class NativeFrame {
     this.data = new Uint8Array(buffer, DATA, DATA_SIZE);
     this.#bytes.set(this.#entry(), 0);
     this.#bytes.set(this.#resume(), RESUME);
+    const landed = [0xc7, 0x04, 0x25, ...le32(base + OUT + F_LANDED), ...le32(1)]; // mov dword [F_LANDED], 1
+    const landing = SLOT + LANDING;
+    this.#bytes.set([...landed, 0xe9, ...le32(RESUME - landing - landed.length - 5)], landing);
     this.#installHandlers();
     this.#call = () => void code.call();
   }
@@ -79,6 +87,7 @@ export class NativeFrame {
     const next = SLOT + instruction.length;
     this.#bytes.set([0xe9, ...le32(RESUME - next - 5)], next);
     this.output.setInt32(F_VECTOR, -1, true);
+    this.output.setInt32(F_LANDED, 0, true);
     this.#call();
   }
 

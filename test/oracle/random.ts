@@ -5,7 +5,7 @@ export class Random {
   #b = 0x9e3779b9;
 
   constructor(seed: number) {
-    this.#a = seed | 1;
+    this.#a = (Math.imul(seed, 0x9e3779b1) * 2 + 1) | 0;
     for (let i = 0; i < 8; i++) this.u32();
   }
 

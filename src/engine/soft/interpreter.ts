@@ -2,7 +2,8 @@
  * Generates the interpreter: one function `run` that looks blocks up, walks their records and leaves through a br_table
  * into the hot handlers; everything else is a function of its own behind a table. Runs at build time (generate.ts).
  */
-import { type CoreImports, type HandlerContext, InterpreterEmitter } from './emit/interpreter-emitter.js';
+import { type HandlerContext, InterpreterEmitter } from './emit/interpreter-emitter.js';
+import type { CoreImports } from './emit/machine-emitter.js';
 import type { HandlerSpec } from './isa/define.js';
 import * as L from './layout.js';
 import { FunctionBuilder, type Label } from './wasm/function.js';

@@ -8,8 +8,8 @@ import * as L from '../layout.js';
 import type { FunctionBuilder } from '../wasm/function.js';
 import type { Expr, ValType } from '../wasm/ops.js';
 import * as w from '../wasm/ops.js';
-import { Emitter } from './emitter.js';
-import { intType, type Operand, sizeOf } from './operands.js';
+import { type CoreImports, MachineEmitter } from './machine-emitter.js';
+import { type Operand, sizeOf } from './operands.js';
 
 /** Where a handler's code sits and how it leaves. */
 export interface HandlerContext {
@@ -33,19 +33,16 @@ export interface HandlerContext {
   obey(code: Expr, ends: boolean): void;
 }
 
-/** Functions of core, by name; an import is made when first asked for. */
-export interface CoreImports {
-  index(name: string, params: readonly ValType[], result: ValType | undefined): number;
-}
-
 const EXTENSION = L.REC_SIZE;
 
-export class InterpreterEmitter extends Emitter {
+export class InterpreterEmitter extends MachineEmitter {
   readonly f: FunctionBuilder;
   readonly variant: Variant;
   readonly param: number;
   readonly #context: HandlerContext;
-  readonly #imports: CoreImports;
+  protected readonly imports: CoreImports;
+  protected readonly key: string;
+  protected readonly tlb: Expr;
   readonly #spec: HandlerSpec;
   /** True once the handler has left on every path by itself. */
   #left = false;
@@ -56,7 +53,9 @@ export class InterpreterEmitter extends Emitter {
     this.variant = spec.variant;
     this.param = spec.instruction.attributes.param ?? 0;
     this.#context = context;
-    this.#imports = imports;
+    this.imports = imports;
+    this.key = spec.key;
+    this.tlb = context.tlb;
     this.#spec = spec;
   }
 
@@ -79,169 +78,52 @@ export class InterpreterEmitter extends Emitter {
     return w.load('i32_8u', this.#context.rec, offset);
   }
 
-  #imm(): Expr {
-    return w.load('i32', this.#context.rec, L.REC_IMM);
-  }
-
-  #field(field: 'a' | 'b' | 'c'): Expr {
+  protected field(field: 'a' | 'b' | 'c'): Expr {
     if (field === 'c') return w.load('i32_8u', this.#context.rec, L.REC_IMM + 1);
     return this.#byte(field === 'a' ? L.REC_A : L.REC_B);
   }
 
-  #loadReg(offset: Expr, size: number): Expr {
+  #registerOffset(operand: Operand): Expr {
+    if (operand.kind === 'gpr') return this.field(operand.field);
+    if (operand.kind === 'fixed') return w.i32c(operand.register);
+    throw new Error(`${this.key}: ${operand.kind} is not a general register`);
+  }
+
+  #load(offset: Expr, size: number): Expr {
     const kind = size === 1 ? 'i32_8u' : size === 2 ? 'i32_16u' : size === 4 ? 'i32' : 'i64';
     return w.load(kind, offset, L.REGS);
   }
 
-  #storeReg(offset: Expr, value: Expr, size: number): void {
+  #store(offset: Expr, value: Expr, size: number): void {
     if (size === 4) this.f.do(w.store('i64', offset, w.extendU(value), L.REGS));
     else this.f.do(w.store(size === 1 ? 'i32_8' : size === 2 ? 'i32_16' : 'i64', offset, value, L.REGS));
   }
 
-  #registerOffset(operand: Operand): Expr {
-    if (operand.kind === 'gpr') return this.#field(operand.field);
-    if (operand.kind === 'fixed') return w.i32c(operand.register);
-    throw new Error(`${this.#spec.key}: ${operand.kind} is not a general register`);
+  protected loadRegister(operand: Operand): Expr {
+    return this.#load(this.#registerOffset(operand), sizeOf(operand));
   }
 
-  // ---- operands ----------------------------------------------------------------------------------------------------------
+  protected storeRegister(operand: Operand, value: Expr): void {
+    this.#store(this.#registerOffset(operand), value, sizeOf(operand));
+  }
 
-  address(operand: Operand): Expr {
-    if (operand.kind !== 'mem') throw new Error(`${this.#spec.key}: address of ${operand.kind}`);
+  protected effectiveAddress(): Expr {
     const base = w.load('i64', this.#byte(L.REC_BASE), L.REGS);
     const index = w.load('i64', this.#byte(L.REC_INDEX), L.REGS);
     const scaled = w.shl(index, w.extendU(this.#byte(L.REC_SCALE)));
-    const disp = w.load('i64_32s', this.#context.rec, L.REC_DISP);
-    return this.let(this.maskAddress(w.add(w.add(base, scaled), disp)));
+    return w.add(w.add(base, scaled), w.load('i64_32s', this.#context.rec, L.REC_DISP));
+  }
+
+  protected immediate(size: number, signed: boolean): Expr {
+    if (size === 8) return w.load('i64', this.#context.rec, EXTENSION);
+    // With three registers the third one's offset lies above the byte (define.ts).
+    if (size === 1 && !signed) return w.load('i32_8u', this.#context.rec, L.REC_IMM);
+    const value = w.load('i32', this.#context.rec, L.REC_IMM);
+    return size === 2 ? w.and(value, w.i32c(0xffff)) : value;
   }
 
   maskAddress(linear: Expr): Expr {
     return w.and(linear, this.#context.addressMask);
-  }
-
-  #tlbEntry(linear: Expr): Expr {
-    const low = this.let(w.wrap(linear));
-    const shift = 12 - Math.log2(L.TLB_ENTRY_SIZE);
-    const hash = w.xor(w.shrU(low, w.i32c(shift)), w.shrU(low, w.i32c(L.TLB_HASH_SHIFT - Math.log2(L.TLB_ENTRY_SIZE))));
-    const offset = w.and(hash, w.i32c((L.TLB_ENTRIES - 1) * L.TLB_ENTRY_SIZE));
-    return this.let(w.add(offset, this.#context.tlb));
-  }
-
-  #pointerTo(linear: Expr, size: number, tag: number, slow: string): Expr {
-    const lin = this.let(linear);
-    const entry = this.#tlbEntry(lin);
-    const last = size > 1 ? w.add(lin, w.i64c(size - 1)) : lin;
-    const hit = w.eq(w.load('i64', entry, tag), w.and(last, w.i64c(-4096)));
-    const result = this.f.temp('i32');
-    this.f.if(
-      hit,
-      () => this.f.set(result, w.add(w.wrap(lin), w.load('i32', entry, L.TLB_ADDEND))),
-      () => {
-        const index = this.#imports.index(slow, ['i64', 'i32'], 'i32');
-        this.f.set(result, w.call(index, 'i32', [lin, w.i32c(size)]));
-        this.f.if(w.eqz(w.localGet(result, 'i32')), () => this.#context.fault());
-      },
-    );
-    return w.localGet(result, 'i32', true);
-  }
-
-  readPointer(linear: Expr, size: number): Expr {
-    return this.#pointerTo(linear, size, L.TLB_READ, 'memRead');
-  }
-
-  writePointer(linear: Expr, size: number): Expr {
-    this.#noteRecord();
-    return this.#pointerTo(linear, size, L.TLB_WRITE, 'memWrite');
-  }
-
-  /** A write may turn out to hit decoded code, the running block's even: core must know which record runs. */
-  #noteRecord(): void {}
-
-  commit(pointer: Expr): void {
-    this.f.if(w.eq(pointer, w.i32c(L.SCRATCH)), () =>
-      this.f.do(w.call(this.#imports.index('memCommit', [], undefined), undefined, [])),
-    );
-  }
-
-  read(operand: Operand): Expr {
-    switch (operand.kind) {
-      case 'gpr':
-      case 'fixed':
-        return this.let(this.#loadReg(this.#registerOffset(operand), operand.size));
-      case 'mem':
-        if (operand.size === 16) return this.let(w.load('v128', this.readPointer(this.address(operand), 16)));
-        return this.let(this.loadInt(this.readPointer(this.address(operand), operand.size), operand.size));
-      case 'imm':
-        return this.let(this.#immediate(operand.size, operand.signed));
-      case 'const':
-        return w.i32c(operand.value);
-      case 'xmm':
-      case 'mmx': {
-        const kind = operand.kind === 'mmx' || operand.size === 8 ? 'i64' : operand.size === 4 ? 'i32' : 'v128';
-        return this.let(w.load(kind, this.pointer(operand)));
-      }
-      case 'raw':
-        return this.number(operand);
-      default:
-        throw new Error(`${this.#spec.key}: cannot read ${operand.kind}`);
-    }
-  }
-
-  #immediate(size: number, signed: boolean): Expr {
-    if (size === 8) return w.load('i64', this.#context.rec, EXTENSION);
-    const value = this.#imm();
-    // With three registers the third one's offset lies above the byte (define.ts).
-    if (size === 1 && !signed) return w.load('i32_8u', this.#context.rec, L.REC_IMM);
-    return size === 2 ? w.and(value, w.i32c(0xffff)) : value;
-  }
-
-  write(operand: Operand, value: Expr): void {
-    switch (operand.kind) {
-      case 'gpr':
-      case 'fixed':
-        this.#storeReg(this.#registerOffset(operand), value, operand.size);
-        return;
-      case 'mem': {
-        const v = this.let(value);
-        const p = this.writePointer(this.address(operand), operand.size);
-        if (v.type === 'v128') this.f.do(w.store('v128', p, v));
-        else this.storeInt(p, v, operand.size);
-        this.commit(p);
-        return;
-      }
-      case 'xmm':
-      case 'mmx': {
-        const v = this.let(value);
-        this.f.do(w.store(v.type as 'i32' | 'i64' | 'v128', this.pointer(operand), v));
-        return;
-      }
-      default:
-        throw new Error(`${this.#spec.key}: cannot write ${operand.kind}`);
-    }
-  }
-
-  update(operand: Operand, compute: (old: Expr) => Expr): void {
-    if (operand.kind !== 'mem') {
-      this.write(operand, compute(this.read(operand)));
-      return;
-    }
-    this.#noteRecord();
-    const p = this.#pointerTo(this.address(operand), operand.size, L.TLB_WRITE, 'memRmw');
-    const old = this.let(this.loadInt(p, operand.size));
-    this.storeInt(p, compute(old), operand.size);
-    this.commit(p);
-  }
-
-  pointer(operand: Operand): Expr {
-    if (operand.kind === 'xmm') return this.let(w.add(this.#field(operand.field), w.i32c(L.XMM)));
-    if (operand.kind === 'mmx') return this.let(w.add(this.#field(operand.field), w.i32c(L.FPR)));
-    if (operand.kind === 'mem') return this.readPointer(this.address(operand), sizeOf(operand));
-    throw new Error(`${this.#spec.key}: no pointer to ${operand.kind}`);
-  }
-
-  number(operand: Operand): Expr {
-    if (operand.kind !== 'raw') throw new Error(`${this.#spec.key}: ${operand.kind} is no number`);
-    return this.let(this.#field(operand.field));
   }
 
   addressSize(): Expr {
@@ -253,19 +135,26 @@ export class InterpreterEmitter extends Emitter {
   }
 
   gpr(n: number, size: number): Expr {
-    return this.let(this.#loadReg(w.i32c(n * 8), size));
+    return this.let(this.#load(w.i32c(n * 8), size));
   }
 
   setGpr(n: number, size: number, value: Expr): void {
-    this.#storeReg(w.i32c(n * 8), value, size);
+    this.#store(w.i32c(n * 8), value, size);
   }
 
-  state(address: number, type: 'i32' | 'i64' | 'v128'): Expr {
-    return w.load(type, w.i32c(0), address);
+  commit(pointer: Expr): void {
+    this.f.if(w.eq(pointer, w.i32c(L.SCRATCH)), () => this.f.do(this.invoke('memCommit', undefined, [])));
   }
 
-  setState(address: number, value: Expr): void {
-    this.f.do(w.store(value.type as 'i32' | 'i64' | 'v128', w.i32c(0), value, address));
+  protected missed(name: string, linear: Expr, size: number): Expr {
+    const host = this.f.temp('i32');
+    this.f.set(host, this.invoke(name, 'i32', [linear, w.i32c(size)]));
+    this.f.if(w.eqz(w.localGet(host, 'i32')), () => this.fault());
+    return w.localGet(host, 'i32');
+  }
+
+  protected fault(): void {
+    this.#context.fault();
   }
 
   noteX87(data?: Expr): void {
@@ -319,49 +208,18 @@ export class InterpreterEmitter extends Emitter {
     this.#context.chain(this.#nextOffset64(), EXTENSION + 8);
   }
 
-  raise(vector: number, errorCode?: Expr): void {
-    this.setState(L.FAULT_VECTOR, w.i32c(vector));
-    this.setState(L.FAULT_ERROR, errorCode ?? w.i32c(0));
-    this.#context.fault();
-  }
-
   core(name: string, ...args: number[]): void {
-    const index = this.#imports.index(name, ['i32', ...args.map((): ValType => 'i32')], 'i32');
     this.f.do(w.store('i32', w.i32c(0), this.#context.rec, L.CUR_REC));
     const ends = this.#spec.instruction.attributes.ends === true;
-    this.#context.obey(w.call(index, 'i32', [this.#context.rec, ...args.map(w.i32c)]), ends);
+    this.#context.obey(this.invoke(name, 'i32', [this.#context.rec, ...args.map(w.i32c)]), ends);
     if (ends) this.#left = true;
   }
 
   call(name: string, result: ValType, ...args: Expr[]): Expr {
-    const index = this.#imports.index(
-      name,
-      args.map((a) => a.type),
-      result,
-    );
-    return this.let(w.call(index, result, args));
+    return this.let(this.invoke(name, result, args));
   }
 
   callVoid(name: string, ...args: Expr[]): void {
-    this.f.do(
-      w.call(
-        this.#imports.index(
-          name,
-          args.map((a) => a.type),
-          undefined,
-        ),
-        undefined,
-        args,
-      ),
-    );
+    this.f.do(this.invoke(name, undefined, args));
   }
-
-  faultIf(failed: Expr): void {
-    this.f.if(failed, () => this.#context.fault());
-  }
-}
-
-/** Integer type of an operand, for semantics that need constants of the same type. */
-export function typeOfOperand(operand: Operand): ValType {
-  return intType(sizeOf(operand));
 }

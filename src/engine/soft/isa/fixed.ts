@@ -1,6 +1,7 @@
 /** Handlers that are not instructions: what the decoder puts between them (layout.ts, H_*). */
 import { VECTOR } from '../emit/emitter.js';
-import type { CoreImports, HandlerContext } from '../emit/interpreter-emitter.js';
+import type { HandlerContext } from '../emit/interpreter-emitter.js';
+import type { CoreImports } from '../emit/machine-emitter.js';
 import type { FixedHandler } from '../interpreter.js';
 import * as L from '../layout.js';
 import type { Expr } from '../wasm/ops.js';

@@ -228,11 +228,19 @@ op(
     e.write(dst, e.pop(sizeOf(dst)));
   },
 );
-// The address of POP m is computed with RSP already incremented (the decoder sees to that), and the write may still fault.
+// The address of POP m is computed with RSP already incremented, and the write may still fault.
 op('pop', [['8F /0 mem d64', 'Ev']], { stack: true, writes: true }, (e, dst) => {
   const size = sizeOf(dst);
-  e.write(dst, e.top(size));
+  const value = e.top(size);
+  const before = e.gpr(RSP, 8);
+  const restore = () => e.setGpr(RSP, 8, before);
   e.drop(w.i32c(size));
+  const address = e.address(dst);
+  const p = e.call('memWrite', 'i32', address, w.i32c(size));
+  e.if(w.eqz(p), restore);
+  e.faultIf(w.eqz(p));
+  e.storeInt(p, value, size);
+  e.commit(p);
 });
 for (const [name, pattern, seg] of [
   ['push', '06 i64', L.ES],

@@ -241,12 +241,25 @@ op(
   'fstp',
   [
     ['DD /3 mod3', 'STi'],
-    ['D9 /3 mod3', 'STi'],
     ['DF /2 mod3', 'STi'],
     ['DF /3 mod3', 'STi'],
   ],
   {},
   plain((e, st) => e.callVoid('x87_fst', e.number(st), n(1))),
+);
+// FSTP1, undocumented: an empty ST(0) is taken off without a word.
+op(
+  'fstpnop',
+  [['D9 /3 mod3', 'STi']],
+  {},
+  plain((e, st) => {
+    const valid = w.and(w.shrU(e.state(L.FPU_TAG, 'i32'), e.state(L.FPU_TOP, 'i32')), n(1));
+    e.if(
+      valid,
+      () => e.callVoid('x87_fst', e.number(st), n(1)),
+      () => e.callVoid('x87_fincstp'),
+    );
+  }),
 );
 op(
   'fxch',

@@ -1,0 +1,168 @@
+/**
+ * Operands and memory for both emitters: the TLB probe is inlined, a miss goes to core. What differs (where fields and
+ * registers are, how a fault leaves) is abstract.
+ */
+import * as L from '../layout.js';
+import type { Expr, ValType } from '../wasm/ops.js';
+import * as w from '../wasm/ops.js';
+import { Emitter } from './emitter.js';
+import { type Operand, sizeOf } from './operands.js';
+
+/** Functions of core, by name; an import is made when first asked for. */
+export interface CoreImports {
+  index(name: string, params: readonly ValType[], result: ValType | undefined): number;
+}
+
+/** Core's functions for accesses that miss the TLB. */
+type Miss = 'memRead' | 'memWrite' | 'memRmw';
+
+export abstract class MachineEmitter extends Emitter {
+  protected abstract readonly imports: CoreImports;
+  /** The handler's name, for messages. */
+  protected abstract readonly key: string;
+  /** Address of the current TLB's first entry. */
+  protected abstract readonly tlb: Expr;
+
+  protected abstract loadRegister(operand: Operand): Expr;
+  protected abstract storeRegister(operand: Operand, value: Expr): void;
+  /** Byte offset of an xmm or mmx operand's register, or a raw operand's number. */
+  protected abstract field(field: 'a' | 'b' | 'c'): Expr;
+  protected abstract immediate(size: number, signed: boolean): Expr;
+  /** base + (index << scale) + disp, not masked. */
+  protected abstract effectiveAddress(): Expr;
+  /** Leaves with the fault that is pending. */
+  protected abstract fault(): void;
+  /** Host address by core's function `name` (layout as the imports'); leaves where that fails. */
+  protected abstract missed(name: Miss, linear: Expr, size: number): Expr;
+
+  address(operand: Operand): Expr {
+    if (operand.kind !== 'mem') throw new Error(`${this.key}: address of ${operand.kind}`);
+    return this.let(this.maskAddress(this.effectiveAddress()));
+  }
+
+  #tlbEntry(linear: Expr): Expr {
+    const low = this.let(w.wrap(linear));
+    const entry = Math.log2(L.TLB_ENTRY_SIZE);
+    const hash = w.xor(w.shrU(low, w.i32c(12 - entry)), w.shrU(low, w.i32c(L.TLB_HASH_SHIFT - entry)));
+    const offset = w.and(hash, w.i32c((L.TLB_ENTRIES - 1) * L.TLB_ENTRY_SIZE));
+    return this.let(w.add(offset, this.tlb));
+  }
+
+  #pointerTo(linear: Expr, size: number, tag: number, miss: Miss): Expr {
+    const lin = this.let(linear);
+    const entry = this.#tlbEntry(lin);
+    // The last byte's page against the first byte's entry: an access that crosses pages misses.
+    const last = size > 1 ? w.add(lin, w.i64c(size - 1)) : lin;
+    const hit = w.eq(w.load('i64', entry, tag), w.and(last, w.i64c(-4096)));
+    return this.choose(
+      'i32',
+      hit,
+      () => w.add(w.wrap(lin), w.load('i32', entry, L.TLB_ADDEND)),
+      () => this.missed(miss, lin, size),
+    );
+  }
+
+  readPointer(linear: Expr, size: number): Expr {
+    return this.#pointerTo(linear, size, L.TLB_READ, 'memRead');
+  }
+
+  writePointer(linear: Expr, size: number): Expr {
+    return this.#pointerTo(linear, size, L.TLB_WRITE, 'memWrite');
+  }
+
+  read(operand: Operand): Expr {
+    switch (operand.kind) {
+      case 'gpr':
+      case 'fixed':
+        return this.let(this.loadRegister(operand));
+      case 'mem':
+        if (operand.size === 16) return this.let(w.load('v128', this.readPointer(this.address(operand), 16)));
+        return this.let(this.loadInt(this.readPointer(this.address(operand), operand.size), operand.size));
+      case 'imm':
+        return this.let(this.immediate(operand.size, operand.signed));
+      case 'const':
+        return w.i32c(operand.value);
+      case 'xmm':
+      case 'mmx': {
+        const kind = operand.kind === 'mmx' || operand.size === 8 ? 'i64' : operand.size === 4 ? 'i32' : 'v128';
+        return this.let(w.load(kind, this.pointer(operand)));
+      }
+      case 'raw':
+        return this.number(operand);
+      default:
+        throw new Error(`${this.key}: cannot read ${operand.kind}`);
+    }
+  }
+
+  write(operand: Operand, value: Expr): void {
+    switch (operand.kind) {
+      case 'gpr':
+      case 'fixed':
+        this.storeRegister(operand, value);
+        return;
+      case 'mem': {
+        const v = this.let(value);
+        const p = this.writePointer(this.address(operand), operand.size);
+        if (v.type === 'v128') this.f.do(w.store('v128', p, v));
+        else this.storeInt(p, v, operand.size);
+        this.commit(p);
+        return;
+      }
+      case 'xmm':
+      case 'mmx': {
+        const v = this.let(value);
+        this.f.do(w.store(v.type as 'i32' | 'i64' | 'v128', this.pointer(operand), v));
+        return;
+      }
+      default:
+        throw new Error(`${this.key}: cannot write ${operand.kind}`);
+    }
+  }
+
+  update(operand: Operand, compute: (old: Expr) => Expr): void {
+    if (operand.kind !== 'mem') {
+      this.write(operand, compute(this.read(operand)));
+      return;
+    }
+    const p = this.#pointerTo(this.address(operand), operand.size, L.TLB_WRITE, 'memRmw');
+    const old = this.let(this.loadInt(p, operand.size));
+    this.storeInt(p, compute(old), operand.size);
+    this.commit(p);
+  }
+
+  pointer(operand: Operand): Expr {
+    if (operand.kind === 'xmm') return this.let(w.add(this.field(operand.field), w.i32c(L.XMM)));
+    if (operand.kind === 'mmx') return this.let(w.add(this.field(operand.field), w.i32c(L.FPR)));
+    if (operand.kind === 'mem') return this.readPointer(this.address(operand), sizeOf(operand));
+    throw new Error(`${this.key}: no pointer to ${operand.kind}`);
+  }
+
+  number(operand: Operand): Expr {
+    if (operand.kind !== 'raw') throw new Error(`${this.key}: ${operand.kind} is no number`);
+    return this.let(this.field(operand.field));
+  }
+
+  state(address: number, type: 'i32' | 'i64' | 'v128'): Expr {
+    return w.load(type, w.i32c(0), address);
+  }
+
+  setState(address: number, value: Expr): void {
+    this.f.do(w.store(value.type as 'i32' | 'i64' | 'v128', w.i32c(0), value, address));
+  }
+
+  raise(vector: number, errorCode?: Expr): void {
+    this.setState(L.FAULT_VECTOR, w.i32c(vector));
+    this.setState(L.FAULT_ERROR, errorCode ?? w.i32c(0));
+    this.fault();
+  }
+
+  faultIf(failed: Expr): void {
+    this.f.if(failed, () => this.fault());
+  }
+
+  /** Calls core's `name`; the result is a value still to be evaluated. */
+  protected invoke(name: string, result: ValType | undefined, args: readonly Expr[]): Expr {
+    const params = args.map((a) => a.type);
+    return w.call(this.imports.index(name, params, result), result, args);
+  }
+}
