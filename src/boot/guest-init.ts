@@ -109,6 +109,10 @@ on_pipes() {
     ln -s /dev/null /tv/in
   fi
   ready
+  # What busybox's poweroff, reboot and halt send to the first program.
+  trap 'poweroff -f' USR2
+  trap 'reboot -f' TERM
+  trap 'halt -f' USR1
   run </tv/in >/tv/out 2>/tv/err 4<&- 5>&- &
   wait $!
   status=$?

@@ -14,7 +14,13 @@ const FILES: Readonly<Record<string, string>> = {
   'etc/group': 'root:x:0:\ntty:x:5:\nnogroup:x:65534:\n',
   'etc/hostname': 'typevisor\n',
   'etc/hosts': '127.0.0.1 localhost typevisor\n::1 localhost\n',
-  'etc/profile': "export PATH=/usr/sbin:/usr/bin:/sbin:/bin\nexport PS1='\\u@\\h:\\w\\$ '\n",
+  'etc/profile': [
+    'export PATH=/usr/sbin:/usr/bin:/sbin:/bin ENV=/etc/profile',
+    "export PS1='\\u@\\h:\\w\\$ '",
+    // The shell would take its own applets, whatever lies on the PATH.
+    ...DIRECT.map((name) => `${name}() { /bin/busybox ${name} -f; }`),
+    '',
+  ].join('\n'),
 };
 
 /** Changes whenever an initial RAM disk built by an older version of this file should be built again. */

@@ -122,30 +122,31 @@ describe('SYSCALL and TF', () => {
     b.state.msrs.set(0xc000_0081, (0x28n << 48n) | (8n << 32n));
     b.state.msrs.set(0xc000_0082, 0x11000n);
     b.state.msrs.set(0xc000_0084, BigInt(fmask));
-    b.load('nop\n nop\n hlt', 0x11000);
+    const kernel = b.load('nop\n next: nop\n hlt\n end: nop', 0x11000);
     const out = b.go('push 0x102\n popfq\n syscall');
-    if (fmask) expect(out).toMatchObject({ vector: -1, rip: 0x11003 });
+    if (fmask) expect(out).toMatchObject({ vector: -1, rip: kernel.at('end') });
     else {
+      // Processors differ in whether SYSCALL itself traps.
       expect(out.vector).toBe(V.DB);
-      expect([0x11000, 0x11001]).toContain(out.rip);
+      expect([0x11000, kernel.at('next')]).toContain(out.rip);
     }
   });
 });
 
 describe('instruction breakpoints', () => {
-  test('fault before the instruction, with RF in the frame; IRET goes past', () => {
+  // The frame's RF is clear: it is the handler that has to set it (SDM vol. 3, 18.3.1.1).
+  test('fault before the instruction; a handler that sets RF in the frame goes past', () => {
     const b = machine('long');
     const p = b.load('inc ecx\n here: inc ecx\n inc ecx\n hlt');
     armed(b, 2, p.at('here'), enable(2, EXEC)).set({ rcx: 0 });
     const out = b.run();
     expect(out).toMatchObject({ vector: V.DB, rip: p.at('here') });
-    expect(out.flags & F.RF).toBe(F.RF);
+    expect(out.flags & F.RF).toBe(0);
     expect(b.reg('rcx')).toBe(1n);
     expect(dr6(b)).toBe(4);
-    b.load('inc edx\n iretq', 0x11000);
     const c = machine('long');
     const q = c.load('inc ecx\n here: inc ecx\n inc ecx\n hlt');
-    c.load('inc edx\n iretq', 0x11000);
+    c.load('inc edx\n bts dword [rsp+16], 16\n iretq', 0x11000);
     c.setGate(V.DB, 0x11000);
     armed(c, 0, q.at('here'), enable(0, EXEC)).set({ rcx: 0, rdx: 0 });
     expect(c.run()).toMatchObject({ vector: -1 });
@@ -155,7 +156,7 @@ describe('instruction breakpoints', () => {
   test('hit in every round of a loop', () => {
     const b = machine('long');
     const p = b.load('mov ecx, 5\n again: inc ebx\n here: dec ecx\n jnz again\n hlt');
-    b.load('inc edx\n iretq', 0x11000);
+    b.load('inc edx\n bts dword [rsp+16], 16\n iretq', 0x11000);
     b.setGate(V.DB, 0x11000);
     armed(b, 1, p.at('here'), enable(1, EXEC)).set({ rbx: 0, rdx: 0 });
     expect(b.run().vector).toBe(-1);

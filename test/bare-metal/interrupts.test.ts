@@ -56,22 +56,15 @@ describe.each<Mode>(['real', 'protected', 'long'])('interrupts in %s mode', (mod
     expect(b.run()).toMatchObject({ vector: 0x50, rip: p.at('here') });
   });
 
-  test('MOV SS and POP SS hold the next boundary back', () => {
-    for (const load of ['mov ss, ax', 'push ax\n pop ss']) {
-      if (mode === 'long' && load.includes('pop')) continue;
-      const b = machine(mode);
-      b.state.rflags |= BigInt(F.IF);
-      const select = mode === 'real' ? 'xor ax, ax' : 'mov ax, KDATA';
-      const text = mode === 'protected' ? load.replace('push ax', 'push eax') : load;
-      const p = b.load(`${select}\n ${text}\n nop\n here: nop\n hlt`);
-      // Pending from the start, but the vector is only given after the shadow: single steps find where.
-      b.cpu.setState(b.state);
-      const before = text.includes('\n') ? 3 : 2;
-      b.state.activity = 'running';
-      let out = b.run(1);
-      for (let n = 1; n < before && out.exit === 'budget'; n++) out = b.resume(1);
-      if (Number(b.state.rip) >= p.at('here')) return; // blocks are longer than a step: the next test covers it
-    }
+  test.each(['mov ss, ax', 'pop ss'])('%s holds an interrupt back that is due already', (load) => {
+    if (mode === 'long' && load === 'pop ss') return;
+    const b = machine(mode);
+    request(b, 0x50);
+    // STI's shadow covers the load, whose own covers the instruction behind it.
+    const value = mode === 'real' ? 'xor eax, eax' : 'mov eax, KDATA';
+    const push = mode === 'real' ? 'push ax' : mode === 'long' ? 'push rax' : 'push eax';
+    const p = b.load(`${value}\n ${push}\n sti\n ${load}\n nop\n here: nop\n hlt`);
+    expect(b.run()).toMatchObject({ vector: 0x50, rip: p.at('here') });
   });
 
   test('an interrupt that rises inside the shadow waits for its end', () => {
@@ -97,7 +90,7 @@ describe.each<Mode>(['real', 'protected', 'long'])('interrupts in %s mode', (mod
     const seen = onPorts(b);
     b.state.rflags |= BigInt(F.IF);
     const handler = b.load(`inc ecx\n pushf\n pop dx\n ${iret}`, 0x11000);
-    if (mode === 'real') b.put32(0x50 * 4, 0x1100 << 16);
+    if (mode === 'real') b.put32(0x50 * 4, (0x1000 << 16) | 0x1000);
     else b.setGate(0x50, handler.origin);
     expect(b.go('out 0x80, al\n nop\n out 0x80, al\n nop\n hlt').vector).toBe(-1);
     expect(Number(b.reg('rcx'))).toBe(2);
@@ -151,7 +144,7 @@ describe.each<Mode>(['real', 'protected', 'long'])('interrupts in %s mode', (mod
     const b = machine(mode);
     onPorts(b);
     const handler = b.load(`inc ecx\n cmp cl, 2\n je last\n out 0x81, al\n nop\n mov edx, ecx\n ${iret}\n last: hlt`, 0x11000);
-    if (mode === 'real') b.put32(V.NMI * 4, 0x1100 << 16);
+    if (mode === 'real') b.put32(V.NMI * 4, (0x1000 << 16) | 0x1000);
     else b.setGate(V.NMI, handler.origin);
     b.set({ rcx: 0, rdx: 0 });
     const p = b.load('out 0x81, al\n here: inc ebx\n hlt');

@@ -2,7 +2,7 @@
 
 import type { Instruction } from '../../src/engine/soft/isa/define.js';
 import { type OperandPattern, type Pattern, parseOperands, parsePattern } from '../../src/engine/soft/isa/pattern.js';
-import { LANDING } from './native-frame.js';
+import { type Bits, LANDING } from './native-frame.js';
 import type { Random } from './random.js';
 
 export interface Encoded {
@@ -26,8 +26,8 @@ export interface Form {
   readonly text: string;
 }
 
-/** All encodings that exist in 64-bit mode. */
-export function formsOf(instructions: readonly Instruction[]): Form[] {
+/** All encodings that exist in a mode. */
+export function formsOf(instructions: readonly Instruction[], bits: Bits): Form[] {
   return instructions.flatMap((instruction) =>
     instruction.encodings
       .map(([text, letters]) => ({
@@ -36,7 +36,8 @@ export function formsOf(instructions: readonly Instruction[]): Form[] {
         operands: parseOperands(letters),
         text: `${instruction.name} ${text} ${letters}`,
       }))
-      .filter(({ pattern }) => pattern.long & 2),
+      
+      .filter(({ pattern }) => pattern.long & (bits === 64 ? 2 : 1) && (bits === 64 || (pattern.size & 3 && (pattern.vex || pattern.w & 1)))),
   );
 }
 
@@ -44,7 +45,8 @@ const bitsOf = (mask: number, count: number) =>
   Array.from({ length: count }, (_, i) => i).filter((i) => mask & (1 << i));
 
 /** @param target address for the memory operand; @param slot where the instruction will lie */
-export function encode(form: Form, random: Random, target: number, slot: number): Encoded {
+export function encode(form: Form, bits: Bits, random: Random, target: number, slot: number): Encoded {
+  const long = bits === 64;
   const { pattern, operands } = form;
   const bindings = new Map<number, bigint>();
   const hasMemory = operands.some((o) => o.kind === 'mem' || (o.kind === 'rm' && o.forms & 1));
@@ -58,7 +60,7 @@ export function encode(form: Form, random: Random, target: number, slot: number)
   // Segment overrides other than FS and GS mean nothing here.
   if (random.chance(5)) prefixes.push(random.pick([0x26, 0x2e, 0x36, 0x3e]));
   const { attributes } = form.instruction;
-  const short = (memory || attributes.rep === true || attributes.stack === true) && random.chance(10);
+  const short = long && (memory || attributes.rep === true || attributes.stack === true) && random.chance(10);
   if (short) prefixes.push(0x67);
   const first = operands[0];
   if (attributes.lock && memory && (first?.kind === 'mem' || first?.kind === 'rm') && random.chance(30)) prefixes.push(0xf0);
@@ -77,13 +79,13 @@ export function encode(form: Form, random: Random, target: number, slot: number)
   }
   const onlySize = pattern.size === 4 ? 1 : pattern.size & 4 ? -1 : 0;
   const choices = bitsOf(pattern.w, 2).filter((v) => onlySize < 0 || v === onlySize || pattern.default64 !== 'none');
-  const rexW = random.pick(choices.length ? choices : [0]);
+  const rexW = long ? random.pick(choices.length ? choices : [0]) : pattern.vex ? random.pick(bitsOf(pattern.w, 2)) : 0;
   const hasByteRegister = operands.some((o) => o.file === 'gpr' && o.size === 'b' && o.kind !== 'imm');
   let rexR = random.below(2);
   let rexX = random.below(2);
   let rexB = random.below(2);
   if (operands.some((o) => o.kind === 'reg' && (o.file === 'mmx' || o.file === 'seg')) && random.chance(70)) rexR = 0;
-  const plainRex = random.chance(30);
+  const plainRex = !long || random.chance(30);
   if (plainRex) rexR = rexX = rexB = 0;
 
   const body: number[] = [];
@@ -96,7 +98,7 @@ export function encode(form: Form, random: Random, target: number, slot: number)
     rm = n | (rexB << 3);
   }
   const immediates = operands.some((o) => o.kind === 'moffs')
-    ? Array.from({ length: 8 }, (_, i) => (i < 4 ? (target >>> (8 * i)) & 255 : 0))
+    ? Array.from({ length: long ? 8 : 4 }, (_, i) => (i < 4 ? (target >>> (8 * i)) & 255 : 0))
     : immediateBytes(form, random, prefixes.includes(0x66), rexW);
   if (pattern.modrm) {
     const regField = random.pick(bitsOf(pattern.reg, 8));
@@ -110,7 +112,7 @@ export function encode(form: Form, random: Random, target: number, slot: number)
 
   function address(regField: number): number[] {
     const top = regField << 3;
-    const kind = random.below(6);
+    const kind = random.below(6) || (long ? 0 : 1);
     const le32 = (v: number) => [v & 255, (v >> 8) & 255, (v >> 16) & 255, (v >>> 24) & 255];
     if (kind === 0) {
       // [rip + disp32]: the length is known once everything else is; patched below.
@@ -118,7 +120,7 @@ export function encode(form: Form, random: Random, target: number, slot: number)
     }
     if (kind === 1) {
       rexX = 0;
-      return [top | 4, 0x25, ...le32(target)];
+      return long ? [top | 4, 0x25, ...le32(target)] : [top | 5, ...le32(target)];
     }
     let base = random.below(16);
     rexB = base >> 3;
@@ -149,14 +151,15 @@ export function encode(form: Form, random: Random, target: number, slot: number)
   function bind(register: number, value: bigint): void {
     // A stack instruction uses RSP whole.
     const narrow = short && !(register === 4 && attributes.stack);
-    bindings.set(register, narrow ? BigInt.asUintN(32, value) | (BigInt(random.u32()) << 32n) : BigInt.asUintN(64, value));
+    const wrapped = long ? value : BigInt.asUintN(32, value);
+    bindings.set(register, narrow ? BigInt.asUintN(32, value) | (BigInt(random.u32()) << 32n) : BigInt.asUintN(64, wrapped));
   }
 
   const head: number[] = [];
   if (pattern.vex) {
     const map = pattern.map - 3;
     const pp = classes[0];
-    const vvvv = operands.some((o) => o.kind === 'vvvv') ? random.below(16) : 0;
+    const vvvv = operands.some((o) => o.kind === 'vvvv') ? random.below(long ? 16 : 8) : 0;
     const l = pattern.l & 1 ? 0 : 1;
     head.push(
       ...prefixes,
@@ -166,16 +169,16 @@ export function encode(form: Form, random: Random, target: number, slot: number)
     );
   } else {
     head.push(...prefixes);
-    const rex = 0x40 | (rexW << 3) | (rexR << 2) | (rexX << 1) | rexB;
+    const rex = !long ? 0x40 : 0x40 | (rexW << 3) | (rexR << 2) | (rexX << 1) | rexB;
     // A plain REX turns AH into SPL: both are tried.
     if (rex !== 0x40 || (hasByteRegister && !plainRex)) head.push(rex);
-    else if (hasByteRegister && random.chance(30)) head.push(0x40);
+    else if (long && hasByteRegister && random.chance(30)) head.push(0x40);
     if (pattern.map > 0) head.push(0x0f);
     if (pattern.map > 1) head.push(pattern.map === 2 ? 0x38 : 0x3a);
   }
   head.push(opcode);
   const bytes = Uint8Array.from([...head, ...body, ...immediates]);
-  if (memory && body.length === 5 && (body[0] & 0xc7) === 5)
+  if (long && memory && body.length === 5 && (body[0] & 0xc7) === 5)
     new DataView(bytes.buffer).setInt32(head.length + 1, target - (slot + bytes.length), true);
   if (first?.kind === 'rel') {
     const size = first.size === 'b' ? 1 : 4;

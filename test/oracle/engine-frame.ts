@@ -7,6 +7,8 @@ import { TestMachine } from '../core/machine.js';
 import { DATA_SIZE, F_CR2, F_ERROR, F_FLAGS, F_FX, F_LANDED, F_VECTOR, FRAME_SIZE, LANDING } from './native-frame.js';
 
 const PAGE = 4096;
+const LONG = 0xa09b;
+const COMPATIBLE = 0xc09b;
 const CODE_GPA = 0x200000;
 const DATA_GPA = 0x210000;
 const TABLES_GPA = 0x300000;
@@ -16,18 +18,23 @@ const TSS_GPA = 0x403000;
 /** Handlers: one HLT for each vector, mapped where nothing of the test lies. */
 const SYSTEM_LINEAR = 0x7f00_0000_0000n;
 
+/** 64-bit mode; compatibility mode with flat segments, or with some that need checks at every access. */
+export type EngineMode = '64' | 'flat' | 'segmented';
+
 export class EngineFrame {
   readonly input = new DataView(new ArrayBuffer(FRAME_SIZE));
   readonly output = new DataView(new ArrayBuffer(FRAME_SIZE));
   readonly data: Uint8Array;
   readonly #machine: TestMachine;
+  readonly #mode: EngineMode;
   readonly #slot: number;
   readonly #linear: Uint8Array;
   #next = TABLES_GPA + PAGE;
   #last = '';
 
-  private constructor(machine: TestMachine, slot: number, dataAddress: number) {
+  private constructor(machine: TestMachine, mode: EngineMode, slot: number, dataAddress: number) {
     this.#machine = machine;
+    this.#mode = mode;
     this.#slot = slot;
     this.#linear = new Uint8Array(machine.engine.linear.buffer);
     this.data = machine.engine.memory.view(DATA_GPA, DATA_SIZE);
@@ -38,8 +45,8 @@ export class EngineFrame {
     this.#prepare();
   }
 
-  static async create(slot: number, dataAddress: number): Promise<EngineFrame> {
-    return new EngineFrame(await TestMachine.create(), slot, dataAddress);
+  static async create(mode: EngineMode, slot: number, dataAddress: number): Promise<EngineFrame> {
+    return new EngineFrame(await TestMachine.create(), mode, slot, dataAddress);
   }
 
   /** Name of the handler that a block at the slot begins with, for messages. */
@@ -80,14 +87,24 @@ export class EngineFrame {
       s.cr3 = BigInt(TABLES_GPA);
       s.cr4 = 0x620n; // PAE OSFXSR OSXMMEXCPT
       s.efer = 0x500n;
-      s.cs = { selector: 8, base: 0n, limit: 0xffff_ffff, attributes: 0xa09b };
+      s.cs = { selector: 8, base: 0n, limit: 0xffff_ffff, attributes: this.#mode === '64' ? LONG : COMPATIBLE };
       for (const name of ['ss', 'ds', 'es', 'fs', 'gs'] as const)
         s[name] = { selector: 16, base: 0n, limit: 0xffff_ffff, attributes: 0xc093 };
+      if (this.#mode === 'segmented') s.es.limit = s.ds.limit = 0xffff_fffe;
       s.tr = { selector: 0x18, base: SYSTEM_LINEAR + 0x3000n, limit: 0x67, attributes: 0x8b };
       s.gdtr = { base: SYSTEM_LINEAR + 0x2000n, limit: 0xff };
       s.idtr = { base: SYSTEM_LINEAR, limit: 0x1ff };
       s.rip = BigInt(this.#slot);
     });
+  }
+
+  /** After an exception, which has gone to 64-bit mode. */
+  #returnToMode(): void {
+    const { view, core } = this.#machine.engine;
+    view.setUint32(L.SEGS + L.CS * L.SEG_SIZE + L.SEG_ATTR, this.#mode === '64' ? LONG : COMPATIBLE, true);
+    view.setUint32(L.SEGS + L.SS * L.SEG_SIZE + L.SEG_ATTR, 0xc093, true);
+    view.setUint32(L.SEGS + L.SS * L.SEG_SIZE + L.SEG_SEL, 16, true);
+    core.stateLoaded();
   }
 
   run(instruction: Uint8Array): void {
@@ -136,5 +153,6 @@ export class EngineFrame {
     if (rip !== this.#slot) throw new Error(`fault ${vector}: the pushed RIP is off by ${rip - this.#slot}`);
     setFlags(Number(m.u64(at + 16)) & ~0x10000);
     this.output.setBigUint64(4 * 8, m.u64(at + 24), true);
+    if (this.#mode !== '64') this.#returnToMode();
   }
 }

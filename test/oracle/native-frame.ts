@@ -14,6 +14,14 @@ import { nativeCode } from '../native/exec-page.js';
 
 const SLOT = 0x800;
 const RESUME = 0x900;
+/** 32-bit code: where it begins, and where it comes back to 64-bit mode. */
+const ENTRY32 = 0xa00;
+const BACK = 0xb00;
+const FAR = 0x1740;
+const SMALL_STACK = 0x1fc0;
+const CS32 = 0x23;
+const CS64 = 0x33;
+const DS32 = 0x2b;
 const HANDLER = 0xc00;
 /** Distance from the instruction to the place that branches go to. */
 export const LANDING = 0x40;
@@ -44,7 +52,10 @@ const SA_NODEFER = 0x40000000;
 
 const le32 = (v: number) => [v & 255, (v >> 8) & 255, (v >> 16) & 255, (v >>> 24) & 255];
 
+export type Bits = 32 | 64;
+
 export class NativeFrame {
+  readonly bits: Bits;
   /** Address of the instruction: the same in the engine, for RIP-relative operands. */
   readonly slot: number;
   /** Linear address of the data area. */
@@ -56,7 +67,9 @@ export class NativeFrame {
   readonly #call: () => void;
   readonly #base: number;
 
-  constructor() {
+  /** @param bits mode in which instructions run: 64-bit, or compatibility mode with flat 32-bit segments */
+  constructor(bits: Bits) {
+    this.bits = bits;
     const code = nativeCode(new Uint8Array([0xc3]), AREA);
     const base = code.address;
     const buffer = koffi.view(BigInt(base), AREA);
@@ -67,11 +80,11 @@ export class NativeFrame {
     this.input = new DataView(buffer, IN, FRAME_SIZE);
     this.output = new DataView(buffer, OUT, FRAME_SIZE);
     this.data = new Uint8Array(buffer, DATA, DATA_SIZE);
-    this.#bytes.set(this.#entry(), 0);
-    this.#bytes.set(this.#resume(), RESUME);
-    const landed = [0xc7, 0x04, 0x25, ...le32(base + OUT + F_LANDED), ...le32(1)]; // mov dword [F_LANDED], 1
-    const landing = SLOT + LANDING;
-    this.#bytes.set([...landed, 0xe9, ...le32(RESUME - landing - landed.length - 5)], landing);
+    this.#place(0, this.#entry());
+    this.#place(RESUME, this.#resume());
+    // mov dword [F_LANDED], 1
+    const absolute = bits === 64 ? [0x04, 0x25] : [0x05];
+    this.#place(SLOT + LANDING, [0xc7, ...absolute, ...le32(base + OUT + F_LANDED), ...le32(1)], RESUME);
     this.#installHandlers();
     this.#call = () => void code.call();
   }
@@ -96,84 +109,66 @@ export class NativeFrame {
     return [register > 7 ? 0x4c : 0x48, opcode, 0x04 | ((register & 7) << 3), 0x25, ...le32(address)];
   }
 
+  /** Code at an offset, followed by a jump to another one. */
+  #place(at: number, code: readonly number[], jumpTo?: number): void {
+    const jump = jumpTo === undefined ? [] : [0xe9, ...le32(jumpTo - at - code.length - 5)];
+    this.#bytes.set([...code, ...jump], at);
+  }
+
+  /** MOV r32, [address] or MOV [address], r32, in 32-bit mode. */
+  #move32(opcode: 0x8b | 0x89, register: number, address: number): number[] {
+    return [opcode, 0x05 | (register << 3), ...le32(address)];
+  }
+
   #entry(): number[] {
     const b = this.#base;
-    const loads: number[] = [];
-    for (let r = 0; r < 16; r++) loads.push(...this.#move(0x8b, r, b + IN + r * 8));
-    return [
-      0x53,
-      0x55,
-      0x41,
-      0x54,
-      0x41,
-      0x55,
-      0x41,
-      0x56,
-      0x41,
-      0x57, // push rbx, rbp, r12 to r15
+    const head = [
+      0x53, 0x55, 0x41, 0x54, 0x41, 0x55, 0x41, 0x56, 0x41, 0x57, // push rbx, rbp, r12 to r15
       ...this.#move(0x89, 4, b + SAVED_RSP),
-      0x48,
-      0x0f,
-      0xae,
-      0x0c,
-      0x25,
-      ...le32(b + IN + F_FX), // fxrstor64
-      0xff,
-      0x34,
-      0x25,
-      ...le32(b + IN + F_FLAGS), // push qword
-      0x9d, // popfq
-      ...loads,
-      0xe9,
-      ...le32(0), // jmp slot, patched below
+      0x48, 0x0f, 0xae, 0x0c, 0x25, ...le32(b + IN + F_FX), // fxrstor64
     ];
+    if (this.bits === 64) {
+      const loads: number[] = [];
+      for (let r = 0; r < 16; r++) loads.push(...this.#move(0x8b, r, b + IN + r * 8));
+      const flags = [0xff, 0x34, 0x25, ...le32(b + IN + F_FLAGS), 0x9d]; // push qword; popfq
+      const code = [...head, ...flags, ...loads];
+      return [...code, 0xe9, ...le32(SLOT - code.length - 5)];
+    }
+    this.#place(FAR, [...le32(b + ENTRY32), CS32, 0]);
+    const loads: number[] = [];
+    for (let r = 0; r < 8; r++) loads.push(...this.#move32(0x8b, r, b + IN + r * 8));
+    const code = [
+      0xbc, ...le32(b + SMALL_STACK), // mov esp, imm32
+      0xff, 0x35, ...le32(b + IN + F_FLAGS), 0x9d, // push dword; popfd
+      ...loads,
+    ];
+    this.#place(ENTRY32, code, SLOT);
+    // mov eax, DS32; mov ds, eax; mov es, eax; jmp far [FAR]
+    return [...head, 0xb8, ...le32(DS32), 0x8e, 0xd8, 0x8e, 0xc0, 0xff, 0x2c, 0x25, ...le32(b + FAR)];
   }
 
   #resume(): number[] {
-    // The entry's last jump is patched here, where its length is known.
-    const entry = this.#entry();
-    this.#bytes.set(le32(SLOT - entry.length), entry.length - 4);
     const b = this.#base;
+    const tail = [
+      0x48, 0x0f, 0xae, 0x04, 0x25, ...le32(b + OUT + F_FX), // fxsave64
+      0xfc, 0xdb, 0xe3, // cld; fninit
+      0x68, 0x80, 0x1f, 0, 0, 0x0f, 0xae, 0x14, 0x24, 0x58, // push 1f80h; ldmxcsr [rsp]; pop rax
+      0x41, 0x5f, 0x41, 0x5e, 0x41, 0x5d, 0x41, 0x5c, 0x5d, 0x5b, 0xc3,
+    ];
     const stores: number[] = [];
-    for (let r = 0; r < 16; r++) stores.push(...this.#move(0x89, r, b + OUT + r * 8));
+    if (this.bits === 64) {
+      for (let r = 0; r < 16; r++) stores.push(...this.#move(0x89, r, b + OUT + r * 8));
+      const flags = [0x9c, 0x8f, 0x04, 0x25, ...le32(b + OUT + F_FLAGS)]; // pushfq; pop qword
+      return [...stores, ...this.#move(0x8b, 4, b + SAVED_RSP), ...flags, ...tail];
+    }
+    for (let r = 0; r < 8; r++) stores.push(...this.#move32(0x89, r, b + OUT + r * 8));
+    // mov eax, 0; mov ds, eax; mov es, eax: as Linux has them
+    this.#place(BACK, [...this.#move(0x8b, 4, b + SAVED_RSP), 0xb8, 0, 0, 0, 0, 0x8e, 0xd8, 0x8e, 0xc0, ...tail]);
     return [
       ...stores,
-      ...this.#move(0x8b, 4, b + SAVED_RSP),
-      0x9c,
-      0x8f,
-      0x04,
-      0x25,
-      ...le32(b + OUT + F_FLAGS), // pushfq; pop qword
-      0x48,
-      0x0f,
-      0xae,
-      0x04,
-      0x25,
-      ...le32(b + OUT + F_FX), // fxsave64
-      0xfc,
-      0xdb,
-      0xe3, // cld; fninit
-      0x68,
-      0x80,
-      0x1f,
-      0,
-      0,
-      0x0f,
-      0xae,
-      0x14,
-      0x24,
-      0x58, // push 1f80h; ldmxcsr [rsp]; pop rax
-      0x41,
-      0x5f,
-      0x41,
-      0x5e,
-      0x41,
-      0x5d,
-      0x41,
-      0x5c,
-      0x5d,
-      0x5b,
-      0xc3,
+      0xbc, ...le32(b + SMALL_STACK),
+      0x9c, 0x8f, 0x05, ...le32(b + OUT + F_FLAGS), // pushfd; pop dword
+      0xea, ...le32(b + BACK), CS64, 0, // jmp far
     ];
   }
 
@@ -188,7 +183,7 @@ export class NativeFrame {
     const sigaction = lib.func('int sigaction(int, uintptr_t, uintptr_t)');
     const sigaltstack = lib.func('int sigaltstack(uintptr_t, uintptr_t)');
     const view = new DataView(this.#bytes.buffer, this.#bytes.byteOffset);
-    const scratch = OUT + 0x400;
+    const scratch = OUT + FRAME_SIZE;
     SIGNALS.forEach((signal, i) => {
       const at = HANDLER + i * 0x80;
       const old = scratch + 0x100 + i * 0xa0;

@@ -2,7 +2,7 @@
 // bytes at the same addresses, then every register, flag and byte of memory.
 
 import { type Encoded, encode, type Form } from './encodings.js';
-import { EngineFrame } from './engine-frame.js';
+import { EngineFrame, type EngineMode } from './engine-frame.js';
 import { DATA_SIZE, F_ERROR, F_FLAGS, F_FX, F_LANDED, F_VECTOR, FRAME_SIZE, LANDING, NativeFrame } from './native-frame.js';
 import { Random } from './random.js';
 import { COMPARED_FLAGS, isApproximate, isMmxFault, isSkipped, undefinedFlags, undefinedMemory, undefinedMxcsr, undefinedStatus } from './rules.js';
@@ -58,9 +58,9 @@ export class Oracle {
     engine.data.set(native.data);
   }
 
-  static async create(): Promise<Oracle> {
-    const native = new NativeFrame();
-    return new Oracle(native, await EngineFrame.create(native.slot, native.dataAddress));
+  static async create(mode: EngineMode): Promise<Oracle> {
+    const native = new NativeFrame(mode === '64' ? 64 : 32);
+    return new Oracle(native, await EngineFrame.create(mode, native.slot, native.dataAddress));
   }
 
   /** One case; undefined: equal (or not comparable). */
@@ -68,13 +68,15 @@ export class Oracle {
     const random = new Random(seed);
     const { dataAddress, slot } = this.native;
     const target = dataAddress + this.#place(random);
-    const encoded = encode(form, random, target, slot);
+    const encoded = encode(form, this.native.bits, random, target, slot);
     this.#fill(random, form, encoded, target);
     if (
       isSkipped(form, encoded, this.#state, target) ||
       this.native.refusesStack(this.#state.getBigUint64(4 * 8, true))
     )
       return undefined;
+    if (this.native.bits === 32)
+      for (let r = 0; r < 16; r++) this.#state.setBigUint64(r * 8, r < 8 ? BigInt(this.#state.getUint32(r * 8, true)) : 0n, true);
     copy(this.#state, this.native.input);
     copy(this.#state, this.engine.input);
     this.#before.set(this.native.data);
@@ -173,7 +175,7 @@ export class Oracle {
     const stack = Number(s.getBigUint64(4 * 8, true)) - dataAddress;
     if (indirect && encoded.memory) memory.setBigUint64(at, landing, true);
     if (name === 'ret' || name === 'popf') {
-      if (name === 'ret') memory.setBigUint64(stack, landing, true);
+      if (name === 'ret') memory.setBigUint64(stack, landing, true); // the low half is all that a 32-bit RET takes
       else memory.setBigUint64(stack, BigInt(0x202 | (random.u32() & 0xcd5)), true);
       this.engine.data.set(this.native.data.subarray(stack, stack + 8), stack);
     }
@@ -213,7 +215,7 @@ export class Oracle {
     const faulted = a.getInt32(F_VECTOR, true) >= 0;
     if (faulted && a.getInt32(F_VECTOR, true) === 13)
       differ('error code', a.getInt32(F_ERROR, true), b.getInt32(F_ERROR, true));
-    for (let r = 0; r < 16; r++) differ(NAMES[r], a.getBigUint64(r * 8, true), b.getBigUint64(r * 8, true));
+    for (let r = 0; r < (this.native.bits === 64 ? 16 : 8); r++) differ(NAMES[r], a.getBigUint64(r * 8, true), b.getBigUint64(r * 8, true));
     const mask = COMPARED_FLAGS & ~undefinedFlags(form, this.#state);
     const [fa, fb] = [a.getUint32(F_FLAGS, true) & mask, b.getUint32(F_FLAGS, true) & mask];
     if (fa !== fb) {

@@ -1,6 +1,7 @@
 // What the comparison must know of single instructions: which leave flags undefined, which are left out and why.
 
 import type { Encoded, Form } from './encodings.js';
+import { F_FX } from './native-frame.js';
 
 const CF = 1;
 const PF = 4;
@@ -62,6 +63,8 @@ export function isSkipped(form: Form, encoded: Encoded, state: DataView, target:
   if (name === 'nop' && form.text.includes('0F 0D') && !encoded.memory) return true;
   // The bit string's offset must not be the address at the same time.
   if (/^bt/.test(name) && encoded.bindings.has(encoded.reg)) return true;
+  // FYL2XP1 takes nothing below sqrt(1/2) - 1; processors give what they like.
+  if (name === 'fyl2xp1' && state.getUint16(F_FX + 40, true) >= 0xbffd) return true;
   // Not aligned: #GP by the SDM (exception type 4); AMD's processors do not mind.
   if (/^sha\d/.test(name) && encoded.memory && target & 15) return true;
   if (!/^sh[lr]d$/.test(name) || !encoded.size16) return false;

@@ -64,6 +64,14 @@ export function shadowNext(): void {
   store<i64>(SHADOW_RIP, load<i64>(RIP));
 }
 
+/** After a load of SS debug traps wait as well (SDM vol. 3, 6.8.3). */
+const SHADOW_SS = 2;
+
+export function shadowNextSs(): void {
+  shadowNext();
+  store<i32>(INT_SHADOW, SHADOW_SS);
+}
+
 /** RIP is the next instruction. JUMP: go on at RIP; LEAVE. */
 export function events(): i32 {
   // While we are here everything is in COUNT_DEFERRED, so nobody's `attention` makes a difference.
@@ -90,8 +98,9 @@ export function events(): i32 {
   if (load<i32>(COUNT_DEFERRED) <= 0) return leave(EXIT_BUDGET, 0);
 
   const shadow = load<i32>(INT_SHADOW) != 0 && load<i64>(SHADOW_RIP) == load<i64>(RIP);
+  const held = shadow && load<i32>(INT_SHADOW) == SHADOW_SS;
   store<i32>(INT_SHADOW, 0);
-  if (load<i32>(PENDING) & PEND_DB) {
+  if (load<i32>(PENDING) & PEND_DB && !held) {
     const bits = load<i32>(DB_BITS);
     store<i32>(PENDING, load<i32>(PENDING) & ~PEND_DB);
     store<i32>(DB_BITS, 0);
@@ -108,7 +117,7 @@ export function events(): i32 {
       if (vector >= 0 && deliverInterrupt(vector) == LEAVE) return LEAVE;
     }
   }
-  if (load<i32>(BP_EXEC)) {
+  if (load<i32>(BP_EXEC) && !held) {
     const base = load<i32>(MODE) & MODE_64 ? 0 : segBase(CS);
     const hits = execBreakpoints(load<i64>(RIP) + base);
     if (hits) {
@@ -124,7 +133,7 @@ function resume(shadow: bool): i32 {
   store<i32>(STEP_RF, load<i32>(EFLAGS) & F_RF);
   const left = load<i32>(COUNT_DEFERRED) + load<i32>(COUNT);
   let granted = left;
-  if (shadow && load<i32>(PENDING) & (PEND_INTR | PEND_NMI) && !(load<i32>(MODE) & MODE_TF)) {
+  if (shadow && load<i32>(PENDING) & (PEND_INTR | PEND_NMI | PEND_DB) && !(load<i32>(MODE) & MODE_TF)) {
     store<i32>(STEP, STEP_FORCED);
     updateMode();
     granted = 1;

@@ -157,7 +157,8 @@ function setAc(rec: u32, value: i32): i32 {
 export function op_hlt(rec: u32): i32 {
   if (cpl() != 0) return gp0();
   advance(rec);
-  if (wakes()) {
+  // The single-step trap is due already.
+  if (wakes() || load<i32>(EFLAGS) & F_TF) {
     attention();
     return JUMP;
   }

@@ -24,7 +24,7 @@ import {
   T_TSS16,
   T_TSS16_BUSY,
 } from './descriptors';
-import { shadowNext } from './events';
+import { shadowNextSs } from './events';
 import { setZero } from './flags';
 import { ld, probe, st, sysLd, sysSt } from './mmu';
 import { updateMode } from './mode';
@@ -58,7 +58,7 @@ function finishLoad(rec: u32, seg: i32, selector: i32): i32 {
   if (loadSegment(seg, selector)) return FAULT;
   updateMode();
   advance(rec);
-  if (seg == SS) shadowNext();
+  if (seg == SS) shadowNextSs();
   return JUMP;
 }
 
@@ -93,7 +93,7 @@ export function op_popSreg(rec: u32, size: i32, seg: i32): i32 {
   drop(size); // by the stack's size as it was: MODE isn't updated yet
   updateMode();
   advance(rec);
-  if (seg == SS) shadowNext();
+  if (seg == SS) shadowNextSs();
   return JUMP;
 }
 

@@ -14,6 +14,7 @@ import {
   MODE,
   MODE_TF,
   NEXT,
+  PENDING,
   REC_A,
   REC_B,
   REC_BASE,
@@ -375,6 +376,7 @@ export function op_ins(rec: u32): i32 {
     st(dst, <i64>portIn(port, size), size);
     if (faulted()) return FAULT;
     done(1, false, true);
+    if (load<i32>(PENDING)) break; // what the device has asked for is looked at between elements
   }
   return finish(rec);
 }
@@ -391,6 +393,7 @@ export function op_outs(rec: u32): i32 {
     noteIo(port, size);
     portOut(port, size, <i32>v);
     done(1, true, false);
+    if (load<i32>(PENDING)) break;
   }
   return finish(rec);
 }
