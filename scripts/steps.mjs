@@ -48,12 +48,16 @@ export function isInstalled() {
   );
 }
 
+/**
+ * As the lock file says. Not `npm ci`, which refuses a lock file that leaves out binaries for other platforms, as one
+ * written behind a mirror that does not hold them does.
+ */
 export async function install() {
   if (isInstalled()) return;
-  process.stderr.write('Installing the development tools (npm ci) ...\n');
+  process.stderr.write('Installing the development tools (npm install) ...\n');
   const npm = process.platform === 'win32' ? 'npm.cmd' : 'npm';
   try {
-    await run(npm, ['ci', '--no-audit', '--no-fund', '--loglevel=error']);
+    await run(npm, ['install', '--no-save', '--no-audit', '--no-fund', '--loglevel=error']);
   } catch (error) {
     throw new StepError(`The packages can't be installed; see npm's message above. (${error.message})`);
   }

@@ -49,9 +49,9 @@ function rig(options: Partial<BoardOptions> = {}, build: (board: Board) => void 
     cpus: 1,
     clock,
     wallClock: () => 1_700_000_000_000 + clock.now() / 1e6,
-    readTsc: () => BigInt(Math.floor(clock.now())),
+    readTsc: () => Math.floor(clock.now()),
     tscHz: 1e9,
-    entropy: () => 42n,
+    entropy: () => 42,
     onPowerOff: () => events.push('power-off'),
     onReset: () => events.push('reset'),
     onUnhandled: (access) => unhandled.push(access),
@@ -179,7 +179,7 @@ describe('board', () => {
     const { board } = rig({ cpus: 2 });
     board.currentCpu = 1;
     expect(board.mmioRead(0xfee0_0020, 4)).toBe(0x0100_0000);
-    expect(board.writeMsr(1, 0x1b, 0xfed0_0800n)).toBe(true);
+    expect(board.writeMsr(1, 0x1b, 0xfed0_0800, 0)).toBe(true);
     expect(board.mmioRead(0xfee0_0020, 4)).toBe(0xffff_ffff);
     expect(board.mmioRead(0xfed0_0020, 4)).toBe(0x0100_0000);
     board.currentCpu = 0;
@@ -196,9 +196,9 @@ describe('board', () => {
 
   it('answers the local APIC’s MSRs and refuses others', () => {
     const { board } = rig();
-    expect(board.readMsr(0, 0x1b)).toBe(0xfee0_0900n);
+    expect(board.readMsr(0, 0x1b)).toEqual({ low: 0xfee0_0900, high: 0 });
     expect(board.readMsr(0, 0x10)).toBeUndefined();
-    expect(board.writeMsr(0, 0xc000_0080, 0n)).toBe(false);
+    expect(board.writeMsr(0, 0xc000_0080, 0, 0)).toBe(false);
     board.writeCr8(0, 9);
     expect(board.readCr8(0)).toBe(9);
   });
@@ -206,7 +206,7 @@ describe('board', () => {
   it('fires a TSC deadline', () => {
     const { board, clock } = rig();
     board.mmioWrite(0xfee0_0320, 4, 0x4_0050);
-    expect(board.writeMsr(0, 0x6e0, 1_000_000n)).toBe(true);
+    expect(board.writeMsr(0, 0x6e0, 1_000_000, 0)).toBe(true);
     clock.advance(999_999);
     expect(board.acknowledgeInterrupt(0)).toBe(-1);
     clock.advance(1);

@@ -15,6 +15,7 @@ import {
   type LapicState,
   LocalApic,
   MSR_APIC_BASE,
+  MSR_TSC_ADJUST,
   MSR_TSC_DEADLINE,
   MSR_X2APIC_FIRST,
   MSR_X2APIC_LAST,
@@ -37,7 +38,7 @@ import { Pit8254, type PitState } from '../devices/pit/pit.js';
 import { DEFAULT_S5_TYPE, PmDevice, type PmPorts, type PmState } from '../devices/pm/pm.js';
 import { cmosMemorySize, RTC_CENTURY, Rtc, type RtcState } from '../devices/rtc/rtc.js';
 import { Uart16550, type UartBackend, type UartState } from '../devices/uart/uart.js';
-import type { GuestMemory } from '../engine/contract.js';
+import type { GuestMemory, MsrValue } from '../engine/contract.js';
 import { type AcpiOptions, buildAcpi } from './acpi/index.js';
 import { MmioBus, PortBus, type UnhandledListener } from './bus.js';
 import { InterruptRouter, PCI_LINK_GSI, PCI_LINK_IRQS, SCI_IRQ, TIMER_GSI } from './interrupts.js';
@@ -70,12 +71,13 @@ export interface BoardOptions {
   readonly wallClock: () => number;
   /** Minutes that the guest's real-time clock is ahead of UTC. Default 0. */
   readonly utcOffsetMinutes?: (wallMs: number) => number;
-  /** The machine's time-stamp counter, before what the guest adds to it. */
-  readonly readTsc: () => bigint;
+  /** The machine's time-stamp counter in ticks, before what the guest adds to it. */
+  readonly readTsc: () => number;
   readonly tscHz: number;
-  /** The counter as the guest reads it on a vCPU, where the engine can tell; for TSC deadlines. Default: `readTsc`. */
+  /** The counter as the guest reads it on a vCPU, see `TscSource`; for TSC deadlines. Default: `readTsc`. */
   readonly guestTsc?: (cpu: number) => number;
-  readonly entropy: () => bigint;
+  /** 32 random bits, unsigned. */
+  readonly entropy: () => number;
   readonly onPowerOff: () => void;
   readonly onReset: () => void;
   /** An access that no device claims. */
@@ -251,7 +253,7 @@ export class Board {
       bsp: id === 0,
       clock,
       fabric: this.apicBus,
-      tsc: { hz: tscHz, now: guestTsc === undefined ? () => Number(readTsc()) : () => guestTsc(id) },
+      tsc: { hz: tscHz, now: guestTsc === undefined ? readTsc : () => guestTsc(id) },
       acknowledgeExtInt: () => this.pic.acknowledge(),
       ...(x2apic !== undefined && { x2apic }),
       ...(apicTimerHz !== undefined && { timerHz: apicTimerHz }),
@@ -364,12 +366,12 @@ export class Board {
     else this.mmio.write(gpa, size, value);
   }
 
-  readMsr(cpu: number, msr: number): bigint | undefined {
+  readMsr(cpu: number, msr: number): MsrValue | undefined {
     return isLapicMsr(msr) ? this.lapics[cpu].readMsr(msr) : undefined;
   }
 
-  writeMsr(cpu: number, msr: number, value: bigint): boolean {
-    return isLapicMsr(msr) && this.lapics[cpu].writeMsr(msr, value);
+  writeMsr(cpu: number, msr: number, low: number, high: number): boolean {
+    return isLapicMsr(msr) && this.lapics[cpu].writeMsr(msr, low, high);
   }
 
   acknowledgeInterrupt(cpu: number): number {
@@ -384,11 +386,11 @@ export class Board {
     this.lapics[cpu].cr8 = value;
   }
 
-  readTsc(_cpu: number): bigint {
+  readTsc(_cpu: number): number {
     return this.options.readTsc();
   }
 
-  entropy(): bigint {
+  entropy(): number {
     return this.options.entropy();
   }
 
@@ -413,7 +415,8 @@ export class Board {
 
   /**
    * Into a board of the same make, instead of power-on. Devices first: they drive their lines, and what the controllers
-   * make of that is overwritten by what they had made of it when the snapshot was taken.
+   * make of that is overwritten by what they had made of it when the snapshot was taken. The vCPUs have their state by
+   * now: TSC deadlines are measured by their TSC.
    * @throws UnknownStateVersion, or RangeError where the number of vCPUs differs.
    */
   restore(state: BoardState): void {
@@ -440,5 +443,10 @@ export class Board {
 }
 
 function isLapicMsr(msr: number): boolean {
-  return (msr >= MSR_X2APIC_FIRST && msr <= MSR_X2APIC_LAST) || msr === MSR_TSC_DEADLINE || msr === MSR_APIC_BASE;
+  return (
+    (msr >= MSR_X2APIC_FIRST && msr <= MSR_X2APIC_LAST) ||
+    msr === MSR_TSC_DEADLINE ||
+    msr === MSR_APIC_BASE ||
+    msr === MSR_TSC_ADJUST
+  );
 }

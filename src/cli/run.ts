@@ -164,7 +164,11 @@ export async function run(
     if (options.verbose)
       for (const line of statsLines(machine.stats(), machine.exits.busiest(BUSIEST))) progress.note(line);
     if (options.stats !== undefined) {
-      writeWhole(options.stats, statistics(machine, result, status, request, prepareMs), 'statistics file');
+      writeWhole(
+        options.stats,
+        statistics(machine, result, status, request, engine.name, prepareMs),
+        'statistics file',
+      );
     }
     return status;
   } catch (error) {
@@ -255,11 +259,12 @@ function statistics(
   result: MachineResult,
   status: number,
   { guest, config }: Request,
+  engine: string,
   prepareMs: number,
 ): string {
   return statsJson(machine.stats(), {
     guest: guest ?? 'kernel',
-    engine: 'soft',
+    engine,
     arch: config.arch,
     memory: config.memory,
     cpus: config.cpus,

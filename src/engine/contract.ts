@@ -33,6 +33,12 @@ export interface MemoryRegion {
   readonly bytes: Uint8Array;
 }
 
+/** An MSR's 64 bits as two unsigned halves: no bigint where a guest can ask a million times a second. */
+export interface MsrValue {
+  readonly low: number;
+  readonly high: number;
+}
+
 /**
  * Exits that an engine completes inside `run`, by calling the machine synchronously. The machine's implementation is the
  * exit table (counters, policies, buses). `value` of a read is little-endian and zero-extended; 8-byte MMIO is split by the
@@ -45,19 +51,25 @@ export interface ExitSink {
   mmioWrite(gpa: number, size: 1 | 2 | 4, value: number): void;
   /**
    * MSRs that the engine does not own (the local APIC's, and unknown ones). `cpu` is the vCPU's index.
-   * Returning undefined from a read, or false from a write, makes the engine raise #GP(0).
+   * Returning undefined from a read, or false from a write, makes the engine raise #GP(0). What a read returns is the
+   * machine's own and holds until the next call.
+   *
+   * A write of IA32_TSC_ADJUST (3Bh) is news, not a question: the guest has moved its TSC, by that MSR or by IA32_TSC,
+   * `Vcpu.tscOffset` has changed, and TSC deadlines follow.
    */
-  readMsr(cpu: number, msr: number): bigint | undefined;
-  writeMsr(cpu: number, msr: number, value: bigint): boolean;
+  readMsr(cpu: number, msr: number): MsrValue | undefined;
+  writeMsr(cpu: number, msr: number, low: number, high: number): boolean;
   /** INTA: the vector to deliver, which thereby becomes in service; -1 when the request has gone away (spurious). */
   acknowledgeInterrupt(cpu: number): number;
   /** CR8 is the local APIC's task priority, bits 7:4 (SDM vol. 3, 11.8.6). 0 to 15. */
   readCr8(cpu: number): number;
   writeCr8(cpu: number, value: number): void;
-  /** Guest time-stamp counter now, before TSC_ADJUST and TSC offset. */
-  readTsc(cpu: number): bigint;
-  /** 64 bits for RDRAND and RDSEED. */
-  entropy(): bigint;
+  /**
+   * The machine's time-stamp counter now, before `Vcpu.tscOffset`: ticks, a whole number below 2^53 (104 days at 1 GHz).
+   */
+  readTsc(cpu: number): number;
+  /** 32 random bits, unsigned. RDRAND and RDSEED take two of them for 64. */
+  entropy(): number;
 }
 
 /** Why `Vcpu.run` came back. */
@@ -137,6 +149,11 @@ export interface Vcpu {
   run(budget: number): Exit;
   /** Instructions retired since the vCPU was made; the deterministic clock. */
   readonly instructions: number;
+  /**
+   * What the guest's writes of IA32_TSC and IA32_TSC_ADJUST add to the machine's TSC, in ticks: from -2^63 to 2^63, exact
+   * to 2^53.
+   */
+  readonly tscOffset: number;
   /** Level of the INTR pin: the local APIC (or the PIC) has something deliverable. May be called from an ExitSink call. */
   setInterruptRequest(level: boolean): void;
   /** Non-maskable interrupt, edge. */

@@ -13,7 +13,7 @@ function table(policy: Partial<ExitPolicy> = {}) {
   const exits = new ExitTable({
     policy,
     ticks: () => 99,
-    entropy: () => 5n,
+    entropy: () => 5,
     rip: () => 0xabcn,
     refuse: (error) => refused.push(error),
     warn: (message) => warnings.push(message),
@@ -33,7 +33,7 @@ describe('the exit table', () => {
     exits.portOut(0x80, 1, 8);
     expect(exits.mmioRead(0xfee0_0000, 4)).toBe(0xffff_ffff);
     expect(exits.acknowledgeInterrupt(0)).toBe(0x20);
-    expect([exits.readTsc(0), exits.entropy(), exits.readCr8(0)]).toEqual([99n, 5n, 3]);
+    expect([exits.readTsc(0), exits.entropy(), exits.readCr8(0)]).toEqual([99, 5, 3]);
     expect(board.written).toEqual([
       [0x80, 7],
       [0x80, 8],
@@ -96,14 +96,14 @@ describe('unknown MSRs', () => {
   test('strict: the engine is told to raise #GP', () => {
     const { exits, warnings } = table();
     expect(exits.readMsr(0, 0x9999)).toBeUndefined();
-    expect(exits.writeMsr(0, 0x9999, 1n)).toBe(false);
+    expect(exits.writeMsr(0, 0x9999, 1, 0)).toBe(false);
     expect(warnings).toEqual([]);
   });
 
   test('lenient: they read zero, ignore writes and are warned about once each', () => {
     const { exits, warnings } = table({ strictMsr: false });
-    expect(exits.readMsr(0, 0x9999)).toBe(0n);
-    expect(exits.writeMsr(0, 0x9999, 1n)).toBe(true);
+    expect(exits.readMsr(0, 0x9999)).toEqual({ low: 0, high: 0 });
+    expect(exits.writeMsr(0, 0x9999, 1, 0)).toBe(true);
     expect(warnings).toEqual(["The guest's read of the unknown MSR 0x9999 was ignored."]);
   });
 
@@ -115,7 +115,7 @@ describe('unknown MSRs', () => {
 
   test('known ones are the board’s', () => {
     const { exits } = table({ strictMsr: false });
-    expect(exits.readMsr(0, 0x1b)).toBe(0xfee0_0900n);
+    expect(exits.readMsr(0, 0x1b)).toEqual({ low: 0xfee0_0900, high: 0 });
   });
 });
 
@@ -126,6 +126,20 @@ test('the last exits are remembered, oldest first, and no more than sixteen', ()
   expect(recent.length).toBe(16);
   expect(recent[0]).toEqual({ kind: 'port-out', address: 4, value: 104 });
   expect(recent[15]).toEqual({ kind: 'port-out', address: 19, value: 119 });
+});
+
+test('an MSR is remembered by its low half, and goes to the board in halves', () => {
+  const { exits, board } = table();
+  const written: number[][] = [];
+  board.writeMsr = (...args: number[]) => written.push(args) > 0;
+  expect(exits.writeMsr(2, 0x6e0, 0xffff_ffff, 0x1234)).toBe(true);
+  exits.readMsr(0, 0x1b);
+  expect(written).toEqual([[2, 0x6e0, 0xffff_ffff, 0x1234]]);
+  expect(exits.recent()).toEqual([
+    { kind: 'wrmsr', address: 0x6e0, value: 0xffff_ffff },
+    { kind: 'rdmsr', address: 0x1b, value: 0xfee0_0900 },
+  ]);
+  expect(exits.counts()).toEqual({ wrmsr: 1, rdmsr: 1 });
 });
 
 test('a guest that polls makes the machine look at the clock every 64 exits', () => {

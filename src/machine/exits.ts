@@ -5,7 +5,7 @@
  * leniently, is decided here and nowhere else.
  */
 import type { UnhandledAccess } from '../board/bus.js';
-import type { Exit, ExitSink, Vcpu } from '../engine/contract.js';
+import type { Exit, ExitSink, MsrValue, Vcpu } from '../engine/contract.js';
 
 /** What the board does for the vCPUs. `Board` has this shape; tests hand in less. */
 export interface Buses {
@@ -13,8 +13,8 @@ export interface Buses {
   portOut(port: number, size: 1 | 2 | 4, value: number): void;
   mmioRead(gpa: number, size: 1 | 2 | 4): number;
   mmioWrite(gpa: number, size: 1 | 2 | 4, value: number): void;
-  readMsr(cpu: number, msr: number): bigint | undefined;
-  writeMsr(cpu: number, msr: number, value: bigint): boolean;
+  readMsr(cpu: number, msr: number): MsrValue | undefined;
+  writeMsr(cpu: number, msr: number, low: number, high: number): boolean;
   acknowledgeInterrupt(cpu: number): number;
   readCr8(cpu: number): number;
   writeCr8(cpu: number, value: number): void;
@@ -112,8 +112,8 @@ export interface ExitTableOptions {
   readonly handlers: RunHandlers;
   /** The time-stamp counter now, in ticks. */
   readonly ticks: () => number;
-  /** 64 unpredictable bits. */
-  readonly entropy: () => bigint;
+  /** 32 unpredictable bits, unsigned. */
+  readonly entropy: () => number;
   /** Instruction pointer of the vCPU that runs now, for messages. */
   readonly rip: () => bigint | undefined;
   /** The guest did something that the policy refuses; the machine must end. */
@@ -139,6 +139,9 @@ const NOTHING_CONNECTED: Buses = {
   readCr8: () => 0,
   writeCr8: () => {},
 };
+
+/** What an unknown MSR reads as, where that is allowed. */
+const MSR_ZERO: MsrValue = { low: 0, high: 0 };
 
 export class ExitTable implements ExitSink {
   readonly policy: ExitPolicy;
@@ -196,17 +199,17 @@ export class ExitTable implements ExitSink {
     this.buses.mmioWrite(gpa, size, value);
   }
 
-  readMsr(cpu: number, msr: number): bigint | undefined {
+  readMsr(cpu: number, msr: number): MsrValue | undefined {
     const value = this.buses.readMsr(cpu, msr);
-    this.note(RDMSR, msr, Number((value ?? 0n) & 0xffff_ffffn));
+    this.note(RDMSR, msr, value === undefined ? 0 : value.low);
     if (value !== undefined || this.policy.strictMsr) return value;
     this.warnMsr('read', msr);
-    return 0n;
+    return MSR_ZERO;
   }
 
-  writeMsr(cpu: number, msr: number, value: bigint): boolean {
-    this.note(WRMSR, msr, Number(value & 0xffff_ffffn));
-    if (this.buses.writeMsr(cpu, msr, value)) return true;
+  writeMsr(cpu: number, msr: number, low: number, high: number): boolean {
+    this.note(WRMSR, msr, low);
+    if (this.buses.writeMsr(cpu, msr, low, high)) return true;
     if (this.policy.strictMsr) return false;
     this.warnMsr('write', msr);
     return true;
@@ -236,13 +239,13 @@ export class ExitTable implements ExitSink {
   };
 
   /** Not among the recent exits: guests read the time so often that nothing else would be left there. */
-  readTsc(_cpu: number): bigint {
+  readTsc(_cpu: number): number {
     this.counters[RDTSC]++;
     if (--this.untilBusy <= 0) this.busy();
-    return BigInt(this.options.ticks());
+    return this.options.ticks();
   }
 
-  entropy(): bigint {
+  entropy(): number {
     this.counters[ENTROPY]++;
     return this.options.entropy();
   }

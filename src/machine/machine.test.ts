@@ -291,6 +291,34 @@ test('a paused machine runs nothing and its guest time stands still', async () =
   expect(times).toEqual([0, 0]);
 });
 
+test('the TSC costs one look at the host’s clock, and a vCPU’s own is that plus its offset, in 64 signed bits', async () => {
+  let seen: unknown[] = [];
+  const { subject, host, made } = machine((vcpu) => {
+    const { parts } = made.board!;
+    host.time += 5_000_000_000;
+    const ticks = vcpu.sink.readTsc(0);
+    let looks = 0;
+    const now = host.now;
+    host.now = () => {
+      looks++;
+      return now.call(host);
+    };
+    vcpu.sink.readTsc(0);
+    const once = looks;
+    host.now = now;
+    vcpu.tscOffset = 1e15;
+    const later = parts.guestTsc(0) - ticks;
+    vcpu.tscOffset = -ticks - 4097;
+    const before = parts.guestTsc(0);
+    vcpu.tscOffset = 2 ** 63 - 1024;
+    seen = [ticks, once, parts.readTsc(), later, before, parts.guestTsc(0) < 0];
+    parts.onPowerOff();
+    return { kind: 'kick' };
+  });
+  await subject.start();
+  expect(seen).toEqual([5e9, 1, 5e9, 1e15, -4097, true]);
+});
+
 test('a deterministic machine counts instructions as time, skips idle time and never sleeps', async () => {
   const run = async () => {
     const log: string[] = [];

@@ -38,9 +38,13 @@ export interface BoardParts {
   readonly clock: Clock;
   /** Date and time in milliseconds since 1970-01-01 UTC. */
   readonly wallClock: () => number;
-  readonly readTsc: () => bigint;
+  /** The machine's time-stamp counter in ticks, before what the guest adds to it. */
+  readonly readTsc: () => number;
   readonly tscHz: number;
-  readonly entropy: () => bigint;
+  /** The counter as the guest reads it on one vCPU, its 64 bits taken as signed. */
+  readonly guestTsc: (cpu: number) => number;
+  /** 32 random bits, unsigned. */
+  readonly entropy: () => number;
   readonly onPowerOff: () => void;
   readonly onReset: () => void;
   /** An access that no device claims. */
@@ -114,7 +118,7 @@ export class Machine<B extends MachineBoard = MachineBoard> {
   private readonly options: MachineOptions<B>;
   private readonly host: Host;
   private readonly pace = new Pace();
-  private readonly entropy: () => bigint;
+  private readonly entropy: () => number;
   private phase: MachineState = 'created';
   private engine: Engine | undefined;
   private board: B | undefined;
@@ -142,7 +146,7 @@ export class Machine<B extends MachineBoard = MachineBoard> {
     this.options = options;
     this.config = config;
     this.host = host;
-    this.entropy = config.deterministic ? seededEntropy(1n) : hostEntropy(host);
+    this.entropy = config.deterministic ? seededEntropy(1) : hostEntropy(host);
     this.clock = this.makeClock();
     this.exits = new ExitTable({
       policy: {
@@ -262,8 +266,12 @@ export class Machine<B extends MachineBoard = MachineBoard> {
       cpus: config.cpus,
       clock,
       wallClock: config.deterministic ? () => FIXED_EPOCH + clock.now() / 1e6 : () => host.wallClock(),
-      readTsc: () => BigInt(clock.ticks()),
+      readTsc: () => clock.ticks(),
       tscHz: TSC_HZ,
+      guestTsc: (cpu) => {
+        const ticks = clock.ticks() + engine.vcpus[cpu].tscOffset;
+        return ticks >= 2 ** 63 ? ticks - 2 ** 64 : ticks;
+      },
       entropy: this.entropy,
       onPowerOff: () => this.end({ reason: 'poweroff' }),
       onReset: () => this.reset(),

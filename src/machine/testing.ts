@@ -1,5 +1,14 @@
 /** Fakes for tests of the machine: a host whose time moves only when told, and an engine that runs a script. */
-import type { Engine, EngineConfig, EngineStats, Exit, ExitSink, Vcpu, VcpuState } from '../engine/contract.js';
+import type {
+  Engine,
+  EngineConfig,
+  EngineStats,
+  Exit,
+  ExitSink,
+  MsrValue,
+  Vcpu,
+  VcpuState,
+} from '../engine/contract.js';
 import type { Host } from './host.js';
 import type { BoardParts, MachineBoard } from './machine.js';
 
@@ -44,6 +53,7 @@ export class FakeVcpu implements Vcpu {
   readonly index: number;
   readonly sink: ExitSink;
   instructions = 0;
+  tscOffset = 0;
   kicks = 0;
   budgets: number[] = [];
   rflags = 0x202n;
@@ -142,8 +152,8 @@ export class FakeBoard implements MachineBoard {
 
   mmioWrite(): void {}
 
-  readMsr(_cpu: number, msr: number): bigint | undefined {
-    return msr === 0x1b ? 0xfee0_0900n : undefined;
+  readMsr(_cpu: number, msr: number): MsrValue | undefined {
+    return msr === 0x1b ? { low: 0xfee0_0900, high: 0 } : undefined;
   }
 
   writeMsr(_cpu: number, msr: number): boolean {

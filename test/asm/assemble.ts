@@ -212,15 +212,16 @@ function place(to: Instruction, form: Form, bits: Bits, i: number, kind: K, oper
       return true;
     case 'memory': {
       if (!/_or_mem|^mem/.test(K[kind]) || operand.far !== form.far || !sizeFits(form, operand)) return false;
-      if (kind === K.mem_offs && (operand.base || operand.index)) return false;
+      if (kind === K.mem_offs && (operand.base !== Register.None || operand.index !== Register.None)) return false;
       to.setOpKind(i, OpKind.Memory);
       to.memoryBase = operand.base;
       to.memoryIndex = operand.index;
       to.memoryIndexScale = operand.scale;
-      to.memoryDisplacement = BigInt.asUintN(64, operand.displacement);
       const direct = bits / 8;
+      const registers = operand.base !== Register.None || operand.index !== Register.None;
+      to.memoryDisplacement = BigInt.asUintN(registers ? 64 : bits, operand.displacement);
       const none = operand.displacement === 0n && operand.base !== Register.RIP;
-      to.memoryDisplSize = operand.base || operand.index ? (none ? 0 : operand.base === Register.RIP ? 8 : 1) : direct;
+      to.memoryDisplSize = registers ? (none ? 0 : operand.base === Register.RIP ? 8 : 1) : direct;
       to.segmentPrefix = operand.segment;
       return true;
     }

@@ -93,15 +93,21 @@ const sink: ExitSink = {
     return 0xa5a5_a5a5 >>> (32 - size * 8);
   },
   mmioWrite: (gpa, size, value) => outside.mmio.push({ gpa, size, value }),
-  readMsr: (_cpu, msr) => outside.readMsr(msr),
-  writeMsr: (_cpu, msr, value) => outside.writeMsr(msr, value),
+  readMsr: (_cpu, msr) => {
+    const value = outside.readMsr(msr);
+    return value === undefined ? undefined : { low: Number(value & 0xffff_ffffn), high: Number(value >> 32n) };
+  },
+  writeMsr: (_cpu, msr, low, high) => outside.writeMsr(msr, (BigInt(high) << 32n) | BigInt(low)),
   acknowledgeInterrupt: () => outside.acknowledge(),
   readCr8: () => outside.tpr,
   writeCr8: (_cpu, value) => {
     outside.tpr = value;
   },
-  readTsc: () => (outside.tsc += 100n),
-  entropy: () => (outside.entropy = BigInt.asUintN(64, outside.entropy * 6364136223846793005n + 1442695040888963407n)),
+  readTsc: () => Number((outside.tsc += 100n)),
+  entropy: () => {
+    outside.entropy = BigInt.asUintN(64, outside.entropy * 6364136223846793005n + 1442695040888963407n);
+    return Number(outside.entropy >> 32n);
+  },
 };
 
 let engine: Engine | undefined;

@@ -1,7 +1,31 @@
 /** Exceptions by vector, their frames, double and triple faults (SDM vol. 3, chapter 6). */
 import { describe, expect, test } from 'vitest';
 import { type Bench, machine } from './bench.js';
-import { CR0, CR4, DATA, F, GDT_LIMIT, IDT, IST1, IST2, K32, K64, KDATA, P, RING0_STACK, SPARE, STACK, STUBS, TSS, U64, UDATA, USER_STACK, V, W, WINDOW } from './layout.js';
+import {
+  CR0,
+  CR4,
+  DATA,
+  F,
+  GDT_LIMIT,
+  IDT,
+  IST1,
+  IST2,
+  K32,
+  K64,
+  KDATA,
+  P,
+  RING0_STACK,
+  SPARE,
+  STACK,
+  STUBS,
+  TSS,
+  U64,
+  UDATA,
+  USER_STACK,
+  V,
+  W,
+  WINDOW,
+} from './layout.js';
 
 describe.each(['protected', 'long'] as const)('exceptions in %s mode', (mode) => {
   test.each([
@@ -14,7 +38,12 @@ describe.each(['protected', 'long'] as const)('exceptions in %s mode', (mode) =>
     ['#UD of LOCK on a register', 'here: db 0xf0, 0x01, 0xc0', V.UD, -1],
     ['#UD of LOCK on an instruction that has none', 'here: db 0xf0, 0x90', V.UD, -1],
     ['#UD of LEA with a register', 'here: db 0x8d, 0xc0', V.UD, -1],
-    ['#GP of an instruction of 16 bytes', 'here: db 0x66,0x66,0x66,0x66,0x66,0x66,0x66,0x66,0x66,0x66,0x66,0x66,0x66,0x66,0x66,0x90', V.GP, 0],
+    [
+      '#GP of an instruction of 16 bytes',
+      'here: db 0x66,0x66,0x66,0x66,0x66,0x66,0x66,0x66,0x66,0x66,0x66,0x66,0x66,0x66,0x66,0x90',
+      V.GP,
+      0,
+    ],
     ['#GP of a bad selector', `mov ax, ${GDT_LIMIT + 1}\n here: mov ds, ax`, V.GP, GDT_LIMIT + 1],
     ['#GP of an unaligned MOVAPS', 'here: movaps xmm0, [DATA+4]', V.GP, 0],
   ])('%s points at the instruction', (_name, source, vector, error) => {
@@ -48,7 +77,10 @@ describe.each(['protected', 'long'] as const)('exceptions in %s mode', (mode) =>
   });
 
   test('an interrupt gate clears IF, a trap gate keeps it; both clear TF, NT and RF', () => {
-    for (const [type, flag] of [[14, 0], [15, F.IF]]) {
+    for (const [type, flag] of [
+      [14, 0],
+      [15, F.IF],
+    ]) {
       const b = machine(mode);
       b.setGate(0x50, STUBS + 0x50 * 16, { type });
       b.state.rflags |= BigInt(F.IF | F.NT);
@@ -58,12 +90,32 @@ describe.each(['protected', 'long'] as const)('exceptions in %s mode', (mode) =>
   });
 
   test.each([
-    ['a vector beyond the IDT', (b: Bench) => (b.state.idtr.limit = 0x3ff), 0x90, { vector: V.GP, error: 0x90 * 8 + 2 }],
-    ['an absent gate', (b: Bench) => b.setGate(0x90, 0, { present: false }), 0x90, { vector: V.NP, error: 0x90 * 8 + 2 }],
-    ['a descriptor that is no gate', (b: Bench) => b.setGate(0x90, 0, { type: 12 }), 0x90, { vector: V.GP, error: 0x90 * 8 + 2 }],
+    [
+      'a vector beyond the IDT',
+      (b: Bench) => (b.state.idtr.limit = 0x3ff),
+      0x90,
+      { vector: V.GP, error: 0x90 * 8 + 2 },
+    ],
+    [
+      'an absent gate',
+      (b: Bench) => b.setGate(0x90, 0, { present: false }),
+      0x90,
+      { vector: V.NP, error: 0x90 * 8 + 2 },
+    ],
+    [
+      'a descriptor that is no gate',
+      (b: Bench) => b.setGate(0x90, 0, { type: 12 }),
+      0x90,
+      { vector: V.GP, error: 0x90 * 8 + 2 },
+    ],
     ['a null selector', (b: Bench) => b.setGate(0x90, 0, { selector: 0 }), 0x90, { vector: V.GP, error: 0 }],
     ['a data selector', (b: Bench) => b.setGate(0x90, 0, { selector: KDATA }), 0x90, { vector: V.GP, error: KDATA }],
-    ['a selector beyond the GDT', (b: Bench) => b.setGate(0x90, 0, { selector: 0x400 }), 0x90, { vector: V.GP, error: 0x400 }],
+    [
+      'a selector beyond the GDT',
+      (b: Bench) => b.setGate(0x90, 0, { selector: 0x400 }),
+      0x90,
+      { vector: V.GP, error: 0x400 },
+    ],
     ['outer code', (b: Bench) => b.setGate(0x90, 0, { selector: 0x38 }), 0x90, { vector: V.GP, error: 0x38 }],
   ])('INT n through %s', (_name, change, vector, expected) => {
     const b = machine(mode);
@@ -90,9 +142,30 @@ describe.each(['protected', 'long'] as const)('exceptions in %s mode', (mode) =>
   });
 
   test('privileged instructions are #GP(0) in ring 3', () => {
-    for (const source of ['hlt', 'cli', 'sti', 'clts', 'invd', 'wbinvd', 'lldt ax', 'ltr ax', 'lmsw ax', 'rdmsr', 'wrmsr', 'mov dr0, eax', 'mov eax, dr7', 'in al, 0x60', 'out dx, eax', 'insb', 'outsb']) {
+    for (const source of [
+      'hlt',
+      'cli',
+      'sti',
+      'clts',
+      'invd',
+      'wbinvd',
+      'lldt ax',
+      'ltr ax',
+      'lmsw ax',
+      'rdmsr',
+      'wrmsr',
+      'mov dr0, eax',
+      'mov eax, dr7',
+      'in al, 0x60',
+      'out dx, eax',
+      'insb',
+      'outsb',
+    ]) {
       const b = machine(mode, { ring: 3 });
-      const text = mode === 'long' ? source.replace(', eax', source.includes('dr0') ? ', rax' : ', eax').replace('mov eax, dr7', 'mov rax, dr7') : source;
+      const text =
+        mode === 'long'
+          ? source.replace(', eax', source.includes('dr0') ? ', rax' : ', eax').replace('mov eax, dr7', 'mov rax, dr7')
+          : source;
       const p = b.set({ rdi: 0x50000, rsi: 0x50000 }).load(`here: ${text}\n int 0x40`);
       expect(b.run(), source).toMatchObject({ vector: V.GP, error: 0, rip: p.at('here') });
     }
@@ -110,21 +183,33 @@ describe('legacy exceptions', () => {
     const b = machine('protected');
     b.put32(DATA, -5);
     b.put32(DATA + 4, 10);
-    const p = b.load('mov eax, -5\n bound eax, [DATA]\n mov eax, 10\n bound eax, [DATA]\n inc eax\n here: bound eax, [DATA]\n hlt');
+    const p = b.load(
+      'mov eax, -5\n bound eax, [DATA]\n mov eax, 10\n bound eax, [DATA]\n inc eax\n here: bound eax, [DATA]\n hlt',
+    );
     expect(b.run()).toMatchObject({ vector: V.BR, rip: p.at('here'), error: -1 });
   });
 
-  test.each(['into', 'bound eax, [DATA]', 'pusha', 'popa', 'aaa', 'daa', 'aam 10', 'push es', 'pop ds', 'arpl ax, ax', 'les eax, [DATA]', 'salc'])(
-    '%s is #UD or another instruction in 64-bit mode',
-    (instruction) => {
-      const b = machine('protected');
-      const p = b.load(instruction);
-      const c = machine('long');
-      c.write(c.code, [...p.bytes, 0, 0, 0, 0, 0, 0, 0x90, 0xf4]);
-      if (/bound|arpl|les/.test(instruction)) return; // EVEX, MOVSXD, VEX
-      expect(c.run()).toMatchObject({ vector: V.UD });
-    },
-  );
+  test.each([
+    'into',
+    'bound eax, [DATA]',
+    'pusha',
+    'popa',
+    'aaa',
+    'daa',
+    'aam 10',
+    'push es',
+    'pop ds',
+    'arpl ax, ax',
+    'les eax, [DATA]',
+    'salc',
+  ])('%s is #UD or another instruction in 64-bit mode', (instruction) => {
+    const b = machine('protected');
+    const p = b.load(instruction);
+    const c = machine('long');
+    c.write(c.code, [...p.bytes, 0, 0, 0, 0, 0, 0, 0x90, 0xf4]);
+    if (/bound|arpl|les/.test(instruction)) return; // EVEX, MOVSXD, VEX
+    expect(c.run()).toMatchObject({ vector: V.UD });
+  });
 });
 
 describe('the floating point unit', () => {

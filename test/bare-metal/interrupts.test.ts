@@ -1,6 +1,6 @@
 /** Interrupts from outside: IF, shadows, NMI, HLT, task priority (SDM vol. 3, 6.3, 6.7, 6.8). */
 import { describe, expect, test } from 'vitest';
-import { type Bench, machine, type Mode } from './bench.js';
+import { type Bench, type Mode, machine } from './bench.js';
 import { DATA, F, IDT, K32, RING0_STACK, STACK, STUBS, U64, V } from './layout.js';
 
 /** Asserts INTR with a vector until it is acknowledged; counts the acknowledgements. */
@@ -80,7 +80,8 @@ describe.each<Mode>(['real', 'protected', 'long'])('interrupts in %s mode', (mod
   test('POPF and IRET that set IF have no shadow', () => {
     const b = machine(mode);
     request(b, 0x50);
-    const flags = mode === 'real' ? 'push word 0x202\n popf' : mode === 'long' ? 'push 0x202\n popfq' : 'push 0x202\n popfd';
+    const flags =
+      mode === 'real' ? 'push word 0x202\n popf' : mode === 'long' ? 'push 0x202\n popfq' : 'push 0x202\n popfd';
     const p = b.load(`${flags}\n here: nop\n hlt`);
     expect(b.run()).toMatchObject({ vector: 0x50, rip: p.at('here') });
   });
@@ -143,7 +144,10 @@ describe.each<Mode>(['real', 'protected', 'long'])('interrupts in %s mode', (mod
   test('NMI ignores IF and is blocked until IRET, then the one that waits comes', () => {
     const b = machine(mode);
     onPorts(b);
-    const handler = b.load(`inc ecx\n cmp cl, 2\n je last\n out 0x81, al\n nop\n mov edx, ecx\n ${iret}\n last: hlt`, 0x11000);
+    const handler = b.load(
+      `inc ecx\n cmp cl, 2\n je last\n out 0x81, al\n nop\n mov edx, ecx\n ${iret}\n last: hlt`,
+      0x11000,
+    );
     if (mode === 'real') b.put32(V.NMI * 4, (0x1000 << 16) | 0x1000);
     else b.setGate(V.NMI, handler.origin);
     b.set({ rcx: 0, rdx: 0 });

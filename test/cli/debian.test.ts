@@ -50,6 +50,18 @@ describe.skipIf(!hasApt)('the debian guest', { timeout: PATIENCE }, () => {
     expect(status).toBe(1);
   });
 
+  test('with --cpus it has as many processors', async () => {
+    const { stdout } = await typevisor(['run', 'debian', '--cpus', '2', '--', 'nproc']);
+    expect(stdout).toBe('2\n');
+  });
+
+  test('a deterministic guest sees the same time and the same random numbers in every run', async () => {
+    const look = ['run', 'debian', '--deterministic', '--', 'date; cat /proc/uptime; head -c 12 /dev/urandom | base64'];
+    const first = await typevisor(look);
+    expect(first.stdout).toMatch(/^Mon Jan {2}1 00:00:0\d UTC 2024\n/);
+    expect(await typevisor(look)).toEqual(first);
+  });
+
   test('--timeout ends a command, too', async () => {
     const { status } = await typevisor(['run', 'debian', '--timeout', '1', '--', 'sleep 1000']);
     expect(status).toBe(124);

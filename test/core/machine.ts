@@ -40,8 +40,8 @@ export class TestMachine {
       },
       readCr8: () => 0,
       writeCr8: () => {},
-      readTsc: () => BigInt(this.cpu.instructions),
-      entropy: () => 0x0123_4567_89ab_cdefn,
+      readTsc: () => this.cpu.instructions,
+      entropy: () => 0x89ab_cdef,
       ...options.sink,
     };
     const config = { memorySize: options.memory ?? 16 * MIB, cpus: 1, sink, tscHz: 2e9, arch: options.arch ?? 'amd64' };

@@ -36,8 +36,11 @@ export function formsOf(instructions: readonly Instruction[], bits: Bits): Form[
         operands: parseOperands(letters),
         text: `${instruction.name} ${text} ${letters}`,
       }))
-      
-      .filter(({ pattern }) => pattern.long & (bits === 64 ? 2 : 1) && (bits === 64 || (pattern.size & 3 && (pattern.vex || pattern.w & 1)))),
+
+      .filter(
+        ({ pattern }) =>
+          pattern.long & (bits === 64 ? 2 : 1) && (bits === 64 || (pattern.size & 3 && (pattern.vex || pattern.w & 1))),
+      ),
   );
 }
 
@@ -63,7 +66,8 @@ export function encode(form: Form, bits: Bits, random: Random, target: number, s
   const short = long && (memory || attributes.rep === true || attributes.stack === true) && random.chance(10);
   if (short) prefixes.push(0x67);
   const first = operands[0];
-  if (attributes.lock && memory && (first?.kind === 'mem' || first?.kind === 'rm') && random.chance(30)) prefixes.push(0xf0);
+  if (attributes.lock && memory && (first?.kind === 'mem' || first?.kind === 'rm') && random.chance(30))
+    prefixes.push(0xf0);
   // 66 is operand size where prefixes do not select; where REX.W or a size is asked for, it follows from that.
   const classes = bitsOf(pattern.prefix, 4);
   if (pattern.vex) {
@@ -152,7 +156,10 @@ export function encode(form: Form, bits: Bits, random: Random, target: number, s
     // A stack instruction uses RSP whole.
     const narrow = short && !(register === 4 && attributes.stack);
     const wrapped = long ? value : BigInt.asUintN(32, value);
-    bindings.set(register, narrow ? BigInt.asUintN(32, value) | (BigInt(random.u32()) << 32n) : BigInt.asUintN(64, wrapped));
+    bindings.set(
+      register,
+      narrow ? BigInt.asUintN(32, value) | (BigInt(random.u32()) << 32n) : BigInt.asUintN(64, wrapped),
+    );
   }
 
   const head: number[] = [];

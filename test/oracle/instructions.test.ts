@@ -2,18 +2,18 @@
 
 import { readFileSync } from 'node:fs';
 import { beforeAll, describe, expect, test } from 'vitest';
-import type { InstructionList } from '../../src/engine/soft/isa/define.js';
 import { arithmetic } from '../../src/engine/soft/isa/arithmetic.js';
 import { bits } from '../../src/engine/soft/isa/bits.js';
 import { branches } from '../../src/engine/soft/isa/branches.js';
 import { crypto } from '../../src/engine/soft/isa/crypto.js';
+import type { InstructionList } from '../../src/engine/soft/isa/define.js';
 import { moves } from '../../src/engine/soft/isa/moves.js';
 import { multiply } from '../../src/engine/soft/isa/multiply.js';
 import { shifts } from '../../src/engine/soft/isa/shifts.js';
-import { sse4 } from '../../src/engine/soft/isa/sse4.js';
 import { sseFloat } from '../../src/engine/soft/isa/sse-float.js';
 import { sseInteger } from '../../src/engine/soft/isa/sse-integer.js';
 import { sseMove } from '../../src/engine/soft/isa/sse-move.js';
+import { sse4 } from '../../src/engine/soft/isa/sse4.js';
 import { strings } from '../../src/engine/soft/isa/strings.js';
 import { system } from '../../src/engine/soft/isa/system.js';
 import { x87 } from '../../src/engine/soft/isa/x87.js';
@@ -27,7 +27,9 @@ const CASES = Number(process.env.TYPEVISOR_ORACLE_CASES ?? 100);
 
 /** Feature words of the definitions as /proc/cpuinfo has them, where the names differ. */
 const CPUINFO: Record<string, string> = { sse3: 'pni', sse41: 'sse4_1', sse42: 'sse4_2', lzcnt: 'abm', sha: 'sha_ni' };
-const offered = nativeX86 ? new Set(/^flags\s*:(.*)$/m.exec(readFileSync('/proc/cpuinfo', 'utf8'))?.[1].split(' ')) : new Set();
+const offered = nativeX86
+  ? new Set(/^flags\s*:(.*)$/m.exec(readFileSync('/proc/cpuinfo', 'utf8'))?.[1].split(' '))
+  : new Set();
 
 function isNative({ instruction }: Form): boolean {
   const { feature } = instruction.attributes;
@@ -61,21 +63,25 @@ describe.skipIf(!nativeX86).each([
     oracle = await Oracle.create(mode);
   });
 
-  test.each(LISTS)('in every %s instruction', (_, list) => {
-    const mismatches: Mismatch[] = [];
-    const forms = formsOf(list.instructions, bits).filter((f) => isCompared(f.instruction.name) && isNative(f));
-    expect(forms.length).toBeGreaterThan(0);
-    const before = oracle.cases;
-    const cases = Math.ceil(mode === '64' ? CASES : CASES / 2);
-    forms.forEach((form, i) => {
-      for (let k = 0; k < cases; k++) {
-        const mismatch = oracle.check(form, i * 100_000 + k);
-        if (mismatch && mismatches.length < 10) mismatches.push(mismatch);
-      }
-    });
-    expect(mismatches).toEqual([]);
-    expect(oracle.cases - before).toBeGreaterThan((forms.length * cases) / 4);
-  }, 600_000);
+  test.each(LISTS)(
+    'in every %s instruction',
+    (_, list) => {
+      const mismatches: Mismatch[] = [];
+      const forms = formsOf(list.instructions, bits).filter((f) => isCompared(f.instruction.name) && isNative(f));
+      expect(forms.length).toBeGreaterThan(0);
+      const before = oracle.cases;
+      const cases = Math.ceil(mode === '64' ? CASES : CASES / 2);
+      forms.forEach((form, i) => {
+        for (let k = 0; k < cases; k++) {
+          const mismatch = oracle.check(form, i * 100_000 + k);
+          if (mismatch && mismatches.length < 10) mismatches.push(mismatch);
+        }
+      });
+      expect(mismatches).toEqual([]);
+      expect(oracle.cases - before).toBeGreaterThan((forms.length * cases) / 4);
+    },
+    600_000,
+  );
 
   test('and the comparison sees a difference', () => {
     const form = formsOf(arithmetic.instructions, bits).find((f) => f.text.startsWith('add 01'))!;

@@ -123,9 +123,23 @@ export class NativeFrame {
   #entry(): number[] {
     const b = this.#base;
     const head = [
-      0x53, 0x55, 0x41, 0x54, 0x41, 0x55, 0x41, 0x56, 0x41, 0x57, // push rbx, rbp, r12 to r15
+      0x53,
+      0x55,
+      0x41,
+      0x54,
+      0x41,
+      0x55,
+      0x41,
+      0x56,
+      0x41,
+      0x57, // push rbx, rbp, r12 to r15
       ...this.#move(0x89, 4, b + SAVED_RSP),
-      0x48, 0x0f, 0xae, 0x0c, 0x25, ...le32(b + IN + F_FX), // fxrstor64
+      0x48,
+      0x0f,
+      0xae,
+      0x0c,
+      0x25,
+      ...le32(b + IN + F_FX), // fxrstor64
     ];
     if (this.bits === 64) {
       const loads: number[] = [];
@@ -138,8 +152,12 @@ export class NativeFrame {
     const loads: number[] = [];
     for (let r = 0; r < 8; r++) loads.push(...this.#move32(0x8b, r, b + IN + r * 8));
     const code = [
-      0xbc, ...le32(b + SMALL_STACK), // mov esp, imm32
-      0xff, 0x35, ...le32(b + IN + F_FLAGS), 0x9d, // push dword; popfd
+      0xbc,
+      ...le32(b + SMALL_STACK), // mov esp, imm32
+      0xff,
+      0x35,
+      ...le32(b + IN + F_FLAGS),
+      0x9d, // push dword; popfd
       ...loads,
     ];
     this.#place(ENTRY32, code, SLOT);
@@ -150,10 +168,36 @@ export class NativeFrame {
   #resume(): number[] {
     const b = this.#base;
     const tail = [
-      0x48, 0x0f, 0xae, 0x04, 0x25, ...le32(b + OUT + F_FX), // fxsave64
-      0xfc, 0xdb, 0xe3, // cld; fninit
-      0x68, 0x80, 0x1f, 0, 0, 0x0f, 0xae, 0x14, 0x24, 0x58, // push 1f80h; ldmxcsr [rsp]; pop rax
-      0x41, 0x5f, 0x41, 0x5e, 0x41, 0x5d, 0x41, 0x5c, 0x5d, 0x5b, 0xc3,
+      0x48,
+      0x0f,
+      0xae,
+      0x04,
+      0x25,
+      ...le32(b + OUT + F_FX), // fxsave64
+      0xfc,
+      0xdb,
+      0xe3, // cld; fninit
+      0x68,
+      0x80,
+      0x1f,
+      0,
+      0,
+      0x0f,
+      0xae,
+      0x14,
+      0x24,
+      0x58, // push 1f80h; ldmxcsr [rsp]; pop rax
+      0x41,
+      0x5f,
+      0x41,
+      0x5e,
+      0x41,
+      0x5d,
+      0x41,
+      0x5c,
+      0x5d,
+      0x5b,
+      0xc3,
     ];
     const stores: number[] = [];
     if (this.bits === 64) {
@@ -166,9 +210,16 @@ export class NativeFrame {
     this.#place(BACK, [...this.#move(0x8b, 4, b + SAVED_RSP), 0xb8, 0, 0, 0, 0, 0x8e, 0xd8, 0x8e, 0xc0, ...tail]);
     return [
       ...stores,
-      0xbc, ...le32(b + SMALL_STACK),
-      0x9c, 0x8f, 0x05, ...le32(b + OUT + F_FLAGS), // pushfd; pop dword
-      0xea, ...le32(b + BACK), CS64, 0, // jmp far
+      0xbc,
+      ...le32(b + SMALL_STACK),
+      0x9c,
+      0x8f,
+      0x05,
+      ...le32(b + OUT + F_FLAGS), // pushfd; pop dword
+      0xea,
+      ...le32(b + BACK),
+      CS64,
+      0, // jmp far
     ];
   }
 

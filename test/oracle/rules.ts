@@ -47,7 +47,12 @@ const UNDEFINED: Readonly<Record<string, number>> = {
   blsmsk: AF | PF,
   blsr: AF | PF,
   bzhi: AF | PF,
-  rdrand: 0,
+  daa: OF,
+  das: OF,
+  aaa: OF | SF | ZF | PF,
+  aas: OF | SF | ZF | PF,
+  aam: OF | AF | CF,
+  aad: OF | AF | CF,
 };
 
 export function undefinedFlags(form: Form, _state: DataView): number {
@@ -75,13 +80,13 @@ export function isSkipped(form: Form, encoded: Encoded, state: DataView, target:
 
 /** Bits of FSW that are not compared: C1 of FCOMI is 0 by the SDM and stays on AMD's processors; FCMOV says nothing of it. */
 export function undefinedStatus(name: string): number {
-  if (APPROXIMATE.has(name)) return 0x82a0; // C1, PE, and ES and B where PE is unmasked
+  if (APPROXIMATE.has(name)) return 0x82b0; // C1, PE and UE, and ES and B where those are unmasked
   return /^f(u?comip?$|cmov)/.test(name) ? 0x200 : 0;
 }
 
-/** With #XM pending AMD's processors have already gone over to MMX; the SDM has a fault change nothing. */
+/** AMD's processors have already gone over to MMX when these fault; the SDM has a fault change nothing. */
 export function isMmxFault(name: string, vector: number): boolean {
-  return vector === 19 && /^cvt.*pi/.test(name);
+  return (vector === 19 && /^cvt.*pi/.test(name)) || (vector >= 0 && name === 'maskmovq');
 }
 
 /** Bits of MXCSR that are not compared: a dot product that faults in a later step has or hasn't noted PE of an earlier one. */
@@ -91,21 +96,97 @@ export function undefinedMxcsr(name: string, faulted: boolean): number {
 
 /** Not to be run natively, or not comparable. */
 const EXCLUDED = new Set([
-  'hlt', 'int3', 'int', 'int1', 'into', 'iret', 'cli', 'sti', 'clac', 'stac',
-  'syscall', 'sysret', 'sysenter', 'sysexit', 'jmp_far', 'call_far', 'ret_far',
-  'in', 'out', 'ins', 'outs', 'cpuid', 'rdtsc', 'rdtscp', 'rdpmc', 'rdmsr', 'wrmsr', 'rdpid', 'rdrand', 'rdseed',
-  'xgetbv', 'xsetbv', 'invd', 'wbinvd', 'invlpg', 'invpcid', 'clts', 'lmsw', 'smsw', 'xsave', 'xrstor', 'xsaveopt',
-  'sgdt', 'sidt', 'lgdt', 'lidt', 'sldt', 'str', 'lldt', 'ltr', 'verr', 'verw', 'lar', 'lsl', 'arpl', 'swapgs',
-  'mov_from_cr', 'mov_to_cr', 'mov_from_dr', 'mov_to_dr', 'mov_to_sreg', 'mov_from_sreg', 'pop_sreg', 'load_far',
-  'rdfsbase', 'rdgsbase', 'wrfsbase', 'wrgsbase', 'ud2', 'ud1', 'ud0', 'monitor', 'mwait',
+  'hlt',
+  'int3',
+  'int',
+  'int1',
+  'into',
+  'iret',
+  'cli',
+  'sti',
+  'clac',
+  'stac',
+  'syscall',
+  'sysret',
+  'sysenter',
+  'sysexit',
+  'jmp_far',
+  'call_far',
+  'ret_far',
+  'in',
+  'out',
+  'ins',
+  'outs',
+  'cpuid',
+  'rdtsc',
+  'rdtscp',
+  'rdpmc',
+  'rdmsr',
+  'wrmsr',
+  'rdpid',
+  'rdrand',
+  'rdseed',
+  'xgetbv',
+  'xsetbv',
+  'invd',
+  'wbinvd',
+  'invlpg',
+  'invpcid',
+  'clts',
+  'lmsw',
+  'smsw',
+  'xsave',
+  'xrstor',
+  'xsaveopt',
+  'sgdt',
+  'sidt',
+  'lgdt',
+  'lidt',
+  'sldt',
+  'str',
+  'lldt',
+  'ltr',
+  'verr',
+  'verw',
+  'lar',
+  'lsl',
+  'arpl',
+  'swapgs',
+  'mov_from_cr',
+  'mov_to_cr',
+  'mov_from_dr',
+  'mov_to_dr',
+  'mov_to_sreg',
+  'mov_from_sreg',
+  'pop_sreg',
+  'load_far',
+  'rdfsbase',
+  'rdgsbase',
+  'wrfsbase',
+  'wrgsbase',
+  'ud2',
+  'ud1',
+  'ud0',
+  'monitor',
+  'mwait',
   // Selectors of this process.
-  'push_sreg0', 'push_sreg1', 'push_sreg2', 'push_sreg3', 'push_sreg4', 'push_sreg5',
+  'push_sreg0',
+  'push_sreg1',
+  'push_sreg2',
+  'push_sreg3',
+  'push_sreg4',
+  'push_sreg5',
 ]);
 
 /** Bytes of a memory image that differ between processors: FIP, FDP, FOP, MXCSR_MASK. [first, end) from the operand's address. */
 export function undefinedMemory(name: string, size16: boolean): readonly (readonly [number, number])[] {
   if (name === 'fnstenv' || name === 'fnsave') return size16 ? [[6, 14]] : [[12, 28]];
-  return name === 'fxsave' ? [[6, 24], [28, 32]] : [];
+  return name === 'fxsave'
+    ? [
+        [6, 24],
+        [28, 32],
+      ]
+    : [];
 }
 
 /** Approximations: the architecture gives a bound, not the bits; whether x87 functions were inexact is theirs, too. */

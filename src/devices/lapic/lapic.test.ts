@@ -5,12 +5,12 @@ import type { LocalApic } from './lapic.js';
 import type { ApicMessage } from './message.js';
 import * as M from './message.js';
 import * as R from './registers.js';
-import { apicRig, FakeCpu } from './testing.js';
+import { apicRig, FakeCpu, rdmsr, wrmsr } from './testing.js';
 
 const read = (lapic: LocalApic, index: number): number => lapic.mmioRead(index << 4, 4);
 const write = (lapic: LocalApic, index: number, value: number): void => lapic.mmioWrite(index << 4, 4, value);
 const enable = (lapic: LocalApic): void => write(lapic, R.APIC_SVR, 0x1ff);
-const toX2 = (lapic: LocalApic): boolean => lapic.writeMsr(R.MSR_APIC_BASE, 0xfee00c00n);
+const toX2 = (lapic: LocalApic): boolean => wrmsr(lapic, R.MSR_APIC_BASE, 0xfee00c00n);
 
 const fixed = (vector: number, more: Partial<ApicMessage> = {}): ApicMessage => ({
   dest: 0,
@@ -30,7 +30,7 @@ describe('local APIC after power-on', () => {
     expect(read(lapic, R.APIC_SVR)).toBe(0xff);
     expect(read(lapic, R.APIC_DFR)).toBe(0xffff_ffff);
     for (let i = R.APIC_LVT_TIMER; i <= R.APIC_LVT_ERROR; i++) expect(read(lapic, i)).toBe(R.LVT_MASKED);
-    expect(lapic.readMsr(R.MSR_APIC_BASE)).toBe(0xfee00900n);
+    expect(rdmsr(lapic, R.MSR_APIC_BASE)).toBe(0xfee00900n);
     expect(lapic.mmioBase).toBe(0xfee0_0000);
     expect(lapic.mmioEnabled).toBe(true);
   });
@@ -271,7 +271,7 @@ describe('LINT pins', () => {
 
   it('pass the 8259 and NMI through when the APIC is globally disabled', () => {
     const { lapics, cpus } = apicRig([0], { acknowledgeExtInt: () => 8 });
-    expect(lapics[0].writeMsr(R.MSR_APIC_BASE, 0xfee00000n)).toBe(true);
+    expect(wrmsr(lapics[0], R.MSR_APIC_BASE, 0xfee00000n)).toBe(true);
     expect(lapics[0].mmioEnabled).toBe(false);
     lapics[0].lint0.set(true);
     expect(cpus[0].intr).toBe(true);
@@ -317,7 +317,7 @@ describe('LINT pins', () => {
 describe('x2APIC', () => {
   it('is entered from xAPIC only, and left only to disabled', () => {
     const { lapics } = apicRig();
-    const set = (value: bigint): boolean => lapics[0].writeMsr(R.MSR_APIC_BASE, value);
+    const set = (value: bigint): boolean => wrmsr(lapics[0], R.MSR_APIC_BASE, value);
     expect(set(0xfee00400n)).toBe(false);
     expect(set(0xfee00c00n)).toBe(true);
     expect(lapics[0].mmioEnabled).toBe(false);
@@ -327,7 +327,7 @@ describe('x2APIC', () => {
     expect(set(0xfee00800n)).toBe(true);
     expect(set(0xfee00801n)).toBe(false);
     expect(set(0x100_fee00800n)).toBe(false);
-    expect(lapics[0].readMsr(R.MSR_APIC_BASE)).toBe(0xfee00900n);
+    expect(rdmsr(lapics[0], R.MSR_APIC_BASE)).toBe(0xfee00900n);
   });
 
   it('is refused where CPUID does not offer it', () => {
@@ -337,11 +337,11 @@ describe('x2APIC', () => {
 
   it('has its MSRs only in x2APIC mode', () => {
     const { lapics } = apicRig([0x123]);
-    expect(lapics[0].readMsr(0x802)).toBeUndefined();
-    expect(lapics[0].writeMsr(0x80b, 0n)).toBe(false);
+    expect(rdmsr(lapics[0], 0x802)).toBeUndefined();
+    expect(wrmsr(lapics[0], 0x80b, 0n)).toBe(false);
     toX2(lapics[0]);
-    expect(lapics[0].readMsr(0x802)).toBe(0x123n);
-    expect(lapics[0].readMsr(0x80d)).toBe(0x12_0008n);
+    expect(rdmsr(lapics[0], 0x802)).toBe(0x123n);
+    expect(rdmsr(lapics[0], 0x80d)).toBe(0x12_0008n);
   });
 
   it('refuses reserved bits, missing registers and wrong directions', () => {
@@ -370,10 +370,10 @@ describe('x2APIC', () => {
       [0x830, 0x10_0000n],
     ];
     for (const [msr, value] of refused) {
-      expect(lapics[0].writeMsr(msr, value), `write ${msr.toString(16)}`).toBe(false);
+      expect(wrmsr(lapics[0], msr, value), `write ${msr.toString(16)}`).toBe(false);
     }
     for (const msr of [0x800, 0x809, 0x80b, 0x80c, 0x80e, 0x82f, 0x831, 0x83f, 0x840, 0x8ff]) {
-      expect(lapics[0].readMsr(msr), `read ${msr.toString(16)}`).toBeUndefined();
+      expect(rdmsr(lapics[0], msr), `read ${msr.toString(16)}`).toBeUndefined();
     }
   });
 
@@ -381,25 +381,25 @@ describe('x2APIC', () => {
     const { lapics } = apicRig([0, 0x112, 0x113]);
     lapics.forEach((lapic) => {
       toX2(lapic);
-      lapic.writeMsr(0x80f, 0x1ffn);
+      wrmsr(lapic, 0x80f, 0x1ffn);
     });
-    lapics[0].writeMsr(0x830, (0x112n << 32n) | 0x4055n);
+    wrmsr(lapics[0], 0x830, (0x112n << 32n) | 0x4055n);
     expect(lapics.map((lapic) => lapic.acknowledge())).toEqual([-1, 0x55, -1]);
-    lapics[0].writeMsr(0x830, (0x11_000cn << 32n) | 0x4866n);
+    wrmsr(lapics[0], 0x830, (0x11_000cn << 32n) | 0x4866n);
     expect(lapics.map((lapic) => lapic.acknowledge())).toEqual([-1, 0x66, 0x66]);
-    lapics[0].writeMsr(0x83f, 0x77n);
+    wrmsr(lapics[0], 0x83f, 0x77n);
     expect(lapics.map((lapic) => lapic.acknowledge())).toEqual([0x77, -1, -1]);
-    expect(lapics[0].readMsr(0x830)).toBe((0x11_000cn << 32n) | 0x4866n);
+    expect(rdmsr(lapics[0], 0x830)).toBe((0x11_000cn << 32n) | 0x4866n);
   });
 
   it('ends an interrupt by MSR 80Bh', () => {
     const { lapics, bus, cpus } = apicRig();
     toX2(lapics[0]);
-    lapics[0].writeMsr(0x80f, 0x1ffn);
+    wrmsr(lapics[0], 0x80f, 0x1ffn);
     bus.deliver(fixed(0x50));
     lapics[0].acknowledge();
     bus.deliver(fixed(0x51));
-    expect(lapics[0].writeMsr(0x80b, 0n)).toBe(true);
+    expect(wrmsr(lapics[0], 0x80b, 0n)).toBe(true);
     expect(cpus[0].intr).toBe(true);
   });
 });
@@ -460,8 +460,8 @@ describe('whatever a guest does', () => {
               write(lapic, op.index, op.value);
               break;
             case 'msr': {
-              lapic.writeMsr(op.msr, op.value);
-              const value = lapic.readMsr(op.msr);
+              wrmsr(lapic, op.msr, op.value);
+              const value = rdmsr(lapic, op.msr);
               if (value !== undefined) expect(BigInt.asUintN(64, value)).toBe(value);
               break;
             }

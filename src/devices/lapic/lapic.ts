@@ -5,6 +5,7 @@
  * The INTR pin towards the processor is a function of the state: high while something is deliverable. `update` computes
  * it after every change and tells the processor only when it changes.
  */
+import type { MsrValue } from '../../engine/contract.js';
 import type { Clock, IrqLine, MmioDevice, Persist } from '../device.js';
 import { requireVersion } from '../persist.js';
 import { reachesX2apic, reachesXapic } from './destination.js';
@@ -75,9 +76,6 @@ export class LocalApic implements ApicEndpoint, MmioDevice, Persist<LapicState> 
   /** Inputs LINT0 (the 8259's INTR on a PC) and LINT1 (NMI). */
   readonly lint0: IrqLine = { set: (level) => this.setLint(0, level) };
   readonly lint1: IrqLine = { set: (level) => this.setLint(1, level) };
-  /** High half of the register that `readMsrParts` read last. */
-  msrHigh = 0;
-
   private readonly bsp: boolean;
   private readonly offersX2apic: boolean;
   private readonly fabric: ApicFabric;
@@ -110,6 +108,8 @@ export class LocalApic implements ApicEndpoint, MmioDevice, Persist<LapicState> 
   private lint0IsExtInt = false;
   /** An IOAPIC sent an ExtINT message that has not been acknowledged. */
   private extIntLatched = false;
+  /** What `readMsr` returns, every time. */
+  private readonly msrValue = { low: 0, high: 0 };
   /** The one message this APIC sends IPIs with. */
   private readonly ipi: ApicMessage = {
     dest: 0,
@@ -288,28 +288,35 @@ export class LocalApic implements ApicEndpoint, MmioDevice, Persist<LapicState> 
 
   /**
    * One of the MSRs that are the APIC's: IA32_APIC_BASE, IA32_TSC_DEADLINE, 800h-8FFh.
-   * @returns the low half, with the high half in `msrHigh`; -1 where the read must raise #GP(0).
+   * @returns one and the same object, which holds until the next read; undefined where the read must raise #GP(0).
    */
-  readMsrParts(msr: number): number {
-    this.msrHigh = 0;
+  readMsr(msr: number): MsrValue | undefined {
+    const value = this.msrValue;
     if (msr === R.MSR_APIC_BASE) {
-      this.msrHigh = this.baseHigh;
-      return this.baseLow;
+      value.low = this.baseLow;
+      value.high = this.baseHigh;
+      return value;
     }
     if (msr === R.MSR_TSC_DEADLINE) {
-      const { low, high } = this.timer.deadline;
-      this.msrHigh = high;
-      return low;
+      value.low = this.timer.deadlineLow;
+      value.high = this.timer.deadlineHigh;
+      return value;
     }
-    if (!this.x2 || msr < R.MSR_X2APIC_FIRST || msr > R.MSR_X2APIC_LAST) return -1;
+    if (!this.x2 || msr < R.MSR_X2APIC_FIRST || msr > R.MSR_X2APIC_LAST) return undefined;
     const index = msr - R.MSR_X2APIC_FIRST;
-    if (!x2apicReadable(index)) return -1;
-    if (index === R.APIC_ICR_LOW) this.msrHigh = this.icrHigh;
-    return this.readRegister(index);
+    if (!x2apicReadable(index)) return undefined;
+    const low = this.readRegister(index);
+    if (low < 0) return undefined;
+    value.low = low;
+    value.high = index === R.APIC_ICR_LOW ? this.icrHigh : 0;
+    return value;
   }
 
-  /** @returns false where the write must raise #GP(0): no such register, read-only, or reserved bits (11.12.1.3). */
-  writeMsrParts(msr: number, low: number, high: number): boolean {
+  /**
+   * IA32_TSC_ADJUST is the processor's; written here, it says that the TSC has jumped.
+   * @returns false where the write must raise #GP(0): no such register, read-only, or reserved bits (11.12.1.3).
+   */
+  writeMsr(msr: number, low: number, high: number): boolean {
     low = low >>> 0;
     high = high >>> 0;
     if (msr === R.MSR_TSC_DEADLINE) {
@@ -317,6 +324,10 @@ export class LocalApic implements ApicEndpoint, MmioDevice, Persist<LapicState> 
       return true;
     }
     if (msr === R.MSR_APIC_BASE) return this.writeBase(low, high);
+    if (msr === R.MSR_TSC_ADJUST) {
+      this.timer.tscMoved();
+      return true;
+    }
     if (!this.x2 || msr < R.MSR_X2APIC_FIRST || msr > R.MSR_X2APIC_LAST) return false;
     const index = msr - R.MSR_X2APIC_FIRST;
     if (!x2apicWritable(index, low, high)) return false;
@@ -335,20 +346,6 @@ export class LocalApic implements ApicEndpoint, MmioDevice, Persist<LapicState> 
       default:
         return this.writeRegister(index, low);
     }
-  }
-
-  /** As `readMsrParts`, in the shape of the engine contract. */
-  readMsr(msr: number): bigint | undefined {
-    const low = this.readMsrParts(msr);
-    if (low < 0) return undefined;
-    return this.msrHigh === 0 ? BigInt(low) : (BigInt(this.msrHigh) << 32n) | BigInt(low);
-  }
-
-  /** As `writeMsrParts`, in the shape of the engine contract. */
-  writeMsr(msr: number, value: bigint): boolean {
-    if (msr === R.MSR_X2APIC_FIRST + R.APIC_EOI && value === 0n) return this.writeMsrParts(msr, 0, 0);
-    const low = Number(BigInt.asUintN(32, value));
-    return this.writeMsrParts(msr, low, Number(BigInt.asUintN(32, value >> 32n)));
   }
 
   /** @returns the register, or -1 where there is none. */

@@ -69,6 +69,9 @@ export interface LapicCpuPort {
 export interface TscSource {
   /** Ticks a second. */
   readonly hz: number;
-  /** The counter as the guest reads it on this processor, in ticks (a double: exact to 2^53). */
+  /**
+   * The counter as the guest reads it on this processor, in ticks. Its 64 bits are taken as signed, so that it is exact up
+   * to 2^53 and from 2^53 before it wraps.
+   */
   now(): number;
 }

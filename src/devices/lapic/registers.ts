@@ -34,6 +34,7 @@ export const APIC_DIVIDE = 0x3e;
 export const APIC_SELF_IPI = 0x3f;
 
 export const MSR_APIC_BASE = 0x1b;
+export const MSR_TSC_ADJUST = 0x3b;
 export const MSR_TSC_DEADLINE = 0x6e0;
 export const MSR_X2APIC_FIRST = 0x800;
 export const MSR_X2APIC_LAST = 0x8ff;

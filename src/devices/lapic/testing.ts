@@ -28,6 +28,17 @@ export class FakeCpu implements LapicCpuPort {
   }
 }
 
+/** RDMSR: undefined where it raises #GP. */
+export function rdmsr(apic: Pick<LocalApic, 'readMsr'>, msr: number): bigint | undefined {
+  const value = apic.readMsr(msr);
+  return value && (BigInt(value.high) << 32n) | BigInt(value.low);
+}
+
+/** WRMSR: false where it raises #GP. */
+export function wrmsr(apic: Pick<LocalApic, 'writeMsr'>, msr: number, value: bigint): boolean {
+  return apic.writeMsr(msr, Number(value & 0xffff_ffffn), Number(value >> 32n));
+}
+
 export const TSC_HZ = 2e9;
 
 export interface ApicRig {

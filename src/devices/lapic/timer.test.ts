@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { LocalApic } from './lapic.js';
 import * as R from './registers.js';
-import { apicRig } from './testing.js';
+import { apicRig, rdmsr, wrmsr } from './testing.js';
 import { MIN_ALARM_DISTANCE_NS } from './timer.js';
 
 const read = (lapic: LocalApic, index: number): number => lapic.mmioRead(index << 4, 4);
@@ -120,37 +120,85 @@ describe('local APIC timer', () => {
   it('fires when the TSC reaches the deadline, which then reads 0', () => {
     const { lapic, clock, cpus } = rig(DEADLINE);
     clock.advance(1000);
-    expect(lapic.writeMsr(R.MSR_TSC_DEADLINE, 5000n)).toBe(true);
-    expect(lapic.readMsr(R.MSR_TSC_DEADLINE)).toBe(5000n);
+    expect(wrmsr(lapic, R.MSR_TSC_DEADLINE, 5000n)).toBe(true);
+    expect(rdmsr(lapic, R.MSR_TSC_DEADLINE)).toBe(5000n);
     clock.advance(1499);
     expect(cpus[0].intr).toBe(false);
     clock.advance(1);
     expect(lapic.acknowledge()).toBe(0x40);
-    expect(lapic.readMsr(R.MSR_TSC_DEADLINE)).toBe(0n);
+    expect(rdmsr(lapic, R.MSR_TSC_DEADLINE)).toBe(0n);
   });
 
   it('fires at once for a deadline that has passed', () => {
     const { lapic, clock, cpus } = rig(DEADLINE);
     clock.advance(1000);
-    lapic.writeMsr(R.MSR_TSC_DEADLINE, 2000n);
+    wrmsr(lapic, R.MSR_TSC_DEADLINE, 2000n);
     expect(cpus[0].intr).toBe(true);
     expect(clock.pending).toBe(0);
   });
 
   it('re-arms and disarms the deadline, leaving one alarm at most', () => {
     const { lapic, clock } = rig(DEADLINE);
-    for (let i = 1n; i < 50n; i++) lapic.writeMsr(R.MSR_TSC_DEADLINE, 1_000_000n * i);
+    for (let i = 1n; i < 50n; i++) wrmsr(lapic, R.MSR_TSC_DEADLINE, 1_000_000n * i);
     expect(clock.pending).toBe(1);
-    lapic.writeMsr(R.MSR_TSC_DEADLINE, (1n << 64n) - 1n);
+    wrmsr(lapic, R.MSR_TSC_DEADLINE, (1n << 64n) - 1n);
     expect(clock.nextAlarm).toBe(Number.MAX_SAFE_INTEGER);
-    lapic.writeMsr(R.MSR_TSC_DEADLINE, 0n);
+    wrmsr(lapic, R.MSR_TSC_DEADLINE, 0n);
     expect(clock.pending).toBe(0);
+  });
+
+  it.each([
+    ['ahead makes a deadline come earlier', 1000, 1500],
+    ['back makes it come later', -1000, 2500],
+    ['past it fires it at once', 1e15, 500],
+  ])('a TSC that the guest sets %s', (_how, jump, due) => {
+    let offset = 0;
+    const { lapics, clock, cpus } = apicRig([0], { tsc: { hz: 2e9, now: () => clock.now() * 2 + offset } });
+    const [lapic] = lapics;
+    write(lapic, R.APIC_SVR, 0x1ff);
+    write(lapic, R.APIC_LVT_TIMER, DEADLINE);
+    wrmsr(lapic, R.MSR_TSC_DEADLINE, 4000n);
+    clock.advance(500);
+    offset = jump;
+    expect(wrmsr(lapic, R.MSR_TSC_ADJUST, BigInt.asUintN(64, BigInt(jump)))).toBe(true);
+    expect(clock.pending).toBe(due === 500 ? 0 : 1);
+    for (; clock.now() < due - 1; clock.advance(1)) expect(cpus[0].intr).toBe(false);
+    clock.advance(1);
+    expect(cpus[0].intr).toBe(true);
+    expect(rdmsr(lapic, R.MSR_TSC_DEADLINE)).toBe(0n);
+  });
+
+  it.each([
+    ['just before the TSC wraps, exactly', -2000, (1n << 64n) - 1000n, 500],
+    ['beyond the wrap as passed', -2000, 1000n, 0],
+    ['in the upper half as far away', 2000, (1n << 64n) - 1000n, Number.MAX_SAFE_INTEGER],
+    ['in the upper half as passed from farther up', -2000, (1n << 64n) - 3000n, 0],
+  ])('takes a deadline %s', (_where, tsc, deadline, due) => {
+    const { lapics, clock, cpus } = apicRig([0], { tsc: { hz: 2e9, now: () => tsc } });
+    write(lapics[0], R.APIC_SVR, 0x1ff);
+    write(lapics[0], R.APIC_LVT_TIMER, DEADLINE);
+    wrmsr(lapics[0], R.MSR_TSC_DEADLINE, deadline);
+    expect(cpus[0].intr).toBe(due === 0);
+    expect(clock.nextAlarm ?? 0).toBe(due);
+  });
+
+  it('a TSC that the guest sets arms nothing, and leaves the other modes alone', () => {
+    const { lapic, clock, cpus } = rig(DEADLINE);
+    wrmsr(lapic, R.MSR_TSC_ADJUST, 1n);
+    expect(clock.pending).toBe(0);
+    write(lapic, R.APIC_LVT_TIMER, ONE_SHOT);
+    write(lapic, R.APIC_INITIAL_COUNT, 1000);
+    wrmsr(lapic, R.MSR_TSC_ADJUST, 1n << 40n);
+    clock.advance(999);
+    expect(cpus[0].intr).toBe(false);
+    clock.advance(1);
+    expect(cpus[0].intr).toBe(true);
   });
 
   it('ignores deadline writes in other modes and initial counts in deadline mode', () => {
     const { lapic, clock } = rig(ONE_SHOT);
-    lapic.writeMsr(R.MSR_TSC_DEADLINE, 5000n);
-    expect(lapic.readMsr(R.MSR_TSC_DEADLINE)).toBe(0n);
+    wrmsr(lapic, R.MSR_TSC_DEADLINE, 5000n);
+    expect(rdmsr(lapic, R.MSR_TSC_DEADLINE)).toBe(0n);
     write(lapic, R.APIC_LVT_TIMER, DEADLINE);
     write(lapic, R.APIC_INITIAL_COUNT, 1000);
     expect(clock.pending).toBe(0);
@@ -159,7 +207,7 @@ describe('local APIC timer', () => {
 
   it('is disarmed by leaving deadline mode', () => {
     const { lapic, clock } = rig(DEADLINE);
-    lapic.writeMsr(R.MSR_TSC_DEADLINE, 1_000_000n);
+    wrmsr(lapic, R.MSR_TSC_DEADLINE, 1_000_000n);
     write(lapic, R.APIC_LVT_TIMER, ONE_SHOT);
     expect(clock.pending).toBe(0);
   });

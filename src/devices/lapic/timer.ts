@@ -30,6 +30,10 @@ export interface LapicTimerState {
 }
 
 export class LapicTimer {
+  /** IA32_TSC_DEADLINE in halves; 0 when disarmed or in another mode. */
+  deadlineLow = 0;
+  deadlineHigh = 0;
+
   private readonly clock: Clock;
   private readonly tsc: TscSource;
   private readonly expired: () => void;
@@ -43,8 +47,6 @@ export class LapicTimer {
   private running = false;
   /** Guest time at which the count was (re)loaded. */
   private start = 0;
-  private deadlineLow = 0;
-  private deadlineHigh = 0;
   private alarm: Alarm | undefined;
   /** Made once: arming is a hot path. */
   private readonly onAlarm = (): void => this.fire();
@@ -117,11 +119,6 @@ export class LapicTimer {
     return this.mode === TIMER_PERIODIC ? this.initial - (ticks % this.initial) : 0;
   }
 
-  /** IA32_TSC_DEADLINE; 0 when disarmed or in another mode. */
-  get deadline(): { low: number; high: number } {
-    return { low: this.deadlineLow, high: this.deadlineHigh };
-  }
-
   /** Arms for the moment at which the TSC reaches the value, at once if it has; 0 disarms; ignored in other modes. */
   setDeadline(low: number, high: number): void {
     if (this.mode !== TIMER_TSC_DEADLINE) return;
@@ -130,9 +127,18 @@ export class LapicTimer {
     this.deadlineLow = low >>> 0;
     this.deadlineHigh = high >>> 0;
     if ((low | high) === 0) return;
-    const ticks = (high >>> 0) * TWO_32 + (low >>> 0) - this.tsc.now();
+    const deadline = (high | 0) * TWO_32 + (low >>> 0);
+    const now = this.tsc.now();
+    let ticks = deadline - now;
+    // Signed, to be exact at both ends; but compared as unsigned: below zero is the upper half.
+    if (deadline < 0 !== now < 0) ticks = deadline < 0 ? TWO_32 * TWO_32 : 0;
     if (ticks <= 0) this.fire();
     else this.arm(this.clock.now() + (ticks * 1e9) / this.tsc.hz);
+  }
+
+  /** The guest has set its TSC: the deadline, which is a value of it, has come nearer, gone farther or passed. */
+  tscMoved(): void {
+    this.setDeadline(this.deadlineLow, this.deadlineHigh);
   }
 
   save(): LapicTimerState {

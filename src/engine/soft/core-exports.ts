@@ -10,6 +10,8 @@ export interface CoreExports {
   /** FXSAVE64 image at / from a linear-memory address. */
   fxsaveImage(at: number): void;
   fxrstorImage(at: number): void;
+  /** Makes FIP and FOP true (they are worked out lazily). */
+  x87_resolve(): void;
   /** Bytes of RAM at this linear-memory address were written by something that is not the vCPU. */
   notifyWrite(host: number, length: number): void;
   /** Linear to guest-physical without side effects; the address in TRANSLATED (two u32), 0 where nothing is mapped. */

@@ -94,7 +94,11 @@ export class SoftEngine implements Engine {
     const sink = this.#sink;
     const gpa = (low: number, high: number) => (low >>> 0) + (high >>> 0) * 0x1_0000_0000;
     const cpu = () => this.#current.index;
-    const u64 = (address: number, value: bigint) => this.view.setBigUint64(address, BigInt.asUintN(64, value), true);
+    const { view } = this;
+    const put = (address: number, low: number, high: number) => {
+      view.setUint32(address, low, true);
+      view.setUint32(address + 4, high, true);
+    };
     return {
       memory: this.linear,
       portIn: (port, size) => sink.portIn(port, size as 1 | 2 | 4),
@@ -104,16 +108,18 @@ export class SoftEngine implements Engine {
       msrRead: (msr) => {
         const value = sink.readMsr(cpu(), msr >>> 0);
         if (value === undefined) return 0;
-        u64(MSR_VALUE, value);
+        put(MSR_VALUE, value.low, value.high);
         return 1;
       },
-      msrWrite: (msr, low, high) =>
-        sink.writeMsr(cpu(), msr >>> 0, BigInt(low >>> 0) | (BigInt(high >>> 0) << 32n)) ? 1 : 0,
+      msrWrite: (msr, low, high) => (sink.writeMsr(cpu(), msr >>> 0, low >>> 0, high >>> 0) ? 1 : 0),
       ack: () => sink.acknowledgeInterrupt(cpu()),
       readCr8: () => sink.readCr8(cpu()),
       writeCr8: (value) => sink.writeCr8(cpu(), value),
-      tscRead: () => u64(TSC_VALUE, sink.readTsc(cpu())),
-      entropy: () => u64(ENTROPY_VALUE, sink.entropy()),
+      tscRead: () => {
+        const ticks = sink.readTsc(cpu());
+        put(TSC_VALUE, ticks, Math.floor(ticks / 0x1_0000_0000)); // setUint32 takes the low 32 bits
+      },
+      entropy: () => put(ENTROPY_VALUE, sink.entropy(), sink.entropy()),
       trace: () => {},
     };
   }

@@ -93,8 +93,7 @@ export const MSR_SYSENTER_ESP = 0x3c0;
 export const MSR_SYSENTER_EIP = 0x3c8;
 export const MSR_PAT = 0x3d0;
 export const MSR_TSC_AUX = 0x3d8;
-export const MSR_TSC_ADJUST = 0x3e0;
-export const MSR_TSC_OFFSET = 0x3e8; // what a write to IA32_TSC adds to the machine's TSC
+export const MSR_TSC_ADJUST = 0x3e0; // guest TSC = machine's TSC + this
 export const MSR_MISC_ENABLE = 0x3f0;
 export const MSR_SPEC_CTRL = 0x3f8;
 /** Room for more MSRs of the core's own choosing. */
@@ -303,6 +302,7 @@ export const REC_SCALE = 7; // u8: 0 to 3 (shift). VEX forms with a third regist
  * records skip it; shift counts of 64 bits are taken modulo 64, so it does no harm where the scale is used.
  */
 export const REC_SCALE_EXT = 64;
+// Without a memory operand: REC_BASE is the address size in bytes, REC_SCALE the segment override plus 1 (0: none).
 export const REC_DISP = 8; // i32
-export const REC_IMM = 12; // i32
+export const REC_IMM = 12; // i32; x87 instructions have the eleven bits of FOP here
 export const REC_SIZE = 16;

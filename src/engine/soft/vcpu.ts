@@ -30,6 +30,10 @@ export class SoftVcpu implements Vcpu {
     return this.#retired + this.#budget - this.#left();
   }
 
+  get tscOffset(): number {
+    return this.#get32(L.MSR_TSC_ADJUST) + (this.#get32(L.MSR_TSC_ADJUST + 4) | 0) * 0x1_0000_0000;
+  }
+
   get stats(): EngineStats {
     return this.#engine.readStats();
   }
@@ -85,11 +89,20 @@ export class SoftVcpu implements Vcpu {
 
   sipi(vector: number): void {
     if (this.#get32(L.ACTIVITY) !== L.ACT_WAIT_SIPI) return; // only a waiting processor listens
-    const state = this.getState();
-    state.cs = { selector: (vector & 0xff) << 8, base: BigInt((vector & 0xff) << 12), limit: 0xffff, attributes: 0x9b };
-    state.rip = 0n;
-    state.activity = 'running';
-    this.setState(state);
+    const page = vector & 0xff;
+    this.#inPlace(() => {
+      const { view, core } = this.#engine;
+      const cs = L.SEGS + L.CS * L.SEG_SIZE;
+      view.setUint32(cs + L.SEG_SEL, page << 8, true);
+      view.setUint32(cs + L.SEG_BASE, page << 12, true);
+      view.setUint32(cs + L.SEG_BASE + 4, 0, true);
+      view.setUint32(cs + L.SEG_LIMIT, 0xffff, true);
+      view.setUint32(cs + L.SEG_ATTR, 0x9b, true);
+      view.setUint32(L.RIP, 0, true);
+      view.setUint32(L.RIP + 4, 0, true);
+      view.setUint32(L.ACTIVITY, L.ACT_RUNNING, true);
+      core.stateLoaded();
+    });
   }
 
   reset(): void {
@@ -118,6 +131,8 @@ export class SoftVcpu implements Vcpu {
 
   /** Moves the state out of place, for another vCPU. */
   park(): void {
+    // The note of the last x87 instruction names a record, which may be gone when the state comes back.
+    this.#engine.core.x87_resolve();
     this.#image = new Uint8Array(this.#engine.linear.buffer, IMAGE_START, IMAGE_END - IMAGE_START).slice();
   }
 

@@ -63,6 +63,8 @@ const BUSYBOX = 'busybox-static';
 
 /** Self-tests of the ciphers would take more than half of the boot. A panic ends the machine instead of hanging it. */
 const APPEND = ['console=ttyS0', 'quiet', 'cryptomgr.notests', 'panic=-1'];
+/** The 686 kernel looks for ISA plug-and-play cards, with half a second of delays. The board has no ISA slots. */
+const APPEND_I386 = ['noisapnp'];
 
 /**
  * The guest's files, fetched if need be.
@@ -79,7 +81,7 @@ export async function fetchDebianGuest(options: FetchOptions): Promise<DebianGue
     kernel: join(cache.directory, manifest.kernel.path),
     initrd: join(cache.directory, manifest.initrd.path),
     kernelVersion: manifest.kernelVersion,
-    append: APPEND,
+    append: options.arch === 'i386' ? [...APPEND, ...APPEND_I386] : APPEND,
   };
 }
 

@@ -32,7 +32,8 @@ function substitute(inverse: u32): u32 {
 function prepare(): void {
   if (tablesReady) return;
   tablesReady = true;
-  let p: u32 = 1, q: u32 = 1;
+  let p: u32 = 1,
+    q: u32 = 1;
   do {
     p = times(p, 3);
     q = times(q, 0xf6); // 1/3
@@ -51,8 +52,6 @@ function prepare(): void {
 }
 
 /** Byte of A's row `row` that comes to column `column` by ShiftRows, or by its inverse. */
-// @ts-ignore: decorator
-@inline
 function shifted(column: i32, row: i32, inverse: bool): u32 {
   const from = (inverse ? column - row : column + row) & 3;
   return <u32>load<u8>(VECTOR_A + (from << 2) + row);
@@ -75,9 +74,9 @@ function lastRound(box: usize, inverse: bool): void {
   for (let c = 0; c < 4; c++) {
     const v =
       <u32>load<u8>(box + shifted(c, 0, inverse)) |
-      (<u32>load<u8>(box + shifted(c, 1, inverse)) << 8) |
-      (<u32>load<u8>(box + shifted(c, 2, inverse)) << 16) |
-      (<u32>load<u8>(box + shifted(c, 3, inverse)) << 24);
+      ((<u32>load<u8>(box + shifted(c, 1, inverse))) << 8) |
+      ((<u32>load<u8>(box + shifted(c, 2, inverse))) << 16) |
+      ((<u32>load<u8>(box + shifted(c, 3, inverse))) << 24);
     store<u32>(VECTOR_OUT + (c << 2), v ^ load<u32>(VECTOR_B + (c << 2)));
   }
 }
@@ -111,9 +110,9 @@ export function aesimc(): void {
 function subWord(v: u32): u32 {
   return (
     <u32>load<u8>(SBOX + (v & 0xff)) |
-    (<u32>load<u8>(SBOX + ((v >> 8) & 0xff)) << 8) |
-    (<u32>load<u8>(SBOX + ((v >> 16) & 0xff)) << 16) |
-    (<u32>load<u8>(SBOX + (v >> 24)) << 24)
+    ((<u32>load<u8>(SBOX + ((v >> 8) & 0xff))) << 8) |
+    ((<u32>load<u8>(SBOX + ((v >> 16) & 0xff))) << 16) |
+    ((<u32>load<u8>(SBOX + (v >> 24))) << 24)
   );
 }
 
@@ -132,7 +131,8 @@ export function aeskeygenassist(rcon: u32): void {
 export function pclmulqdq(imm: i32): void {
   const a = load<u64>(VECTOR_A + (imm & 1 ? 8 : 0));
   let b = load<u64>(VECTOR_B + (imm & 16 ? 8 : 0));
-  let lo: u64 = 0, hi: u64 = 0;
+  let lo: u64 = 0,
+    hi: u64 = 0;
   while (b) {
     const n = ctz<u64>(b);
     b &= b - 1;
@@ -146,8 +146,6 @@ export function pclmulqdq(imm: i32): void {
 // ---- SHA ---------------------------------------------------------------------------------------------------------------
 
 /** Word n of an operand, 0 the lowest. */
-// @ts-ignore: decorator
-@inline
 function word(from: usize, n: i32): u32 {
   return load<u32>(from + (n << 2));
 }
@@ -172,7 +170,11 @@ const SHA1_K: usize = memory.data<u32>([0x5a827999, 0x6ed9eba1, 0x8f1bbcdc, 0xca
 export function sha1rnds4(imm: i32): void {
   const kind = imm & 3;
   const k = load<u32>(SHA1_K + (kind << 2));
-  let a = word(VECTOR_A, 3), b = word(VECTOR_A, 2), c = word(VECTOR_A, 1), d = word(VECTOR_A, 0), e: u32 = 0;
+  let a = word(VECTOR_A, 3),
+    b = word(VECTOR_A, 2),
+    c = word(VECTOR_A, 1),
+    d = word(VECTOR_A, 0),
+    e: u32 = 0;
   for (let i = 3; i >= 0; i--) {
     const f = kind == 0 ? choose(b, c, d) : kind == 2 ? majority(b, c, d) : b ^ c ^ d;
     const next = f + rotl<u32>(a, 5) + word(VECTOR_B, i) + e + k;
@@ -190,7 +192,10 @@ export function sha1nexte(): void {
 }
 
 export function sha1msg1(): void {
-  const w0 = word(VECTOR_A, 3), w1 = word(VECTOR_A, 2), w2 = word(VECTOR_A, 1), w3 = word(VECTOR_A, 0);
+  const w0 = word(VECTOR_A, 3),
+    w1 = word(VECTOR_A, 2),
+    w2 = word(VECTOR_A, 1),
+    w3 = word(VECTOR_A, 0);
   put(w2 ^ w0, w3 ^ w1, word(VECTOR_B, 3) ^ w2, word(VECTOR_B, 2) ^ w3);
 }
 
@@ -203,8 +208,14 @@ export function sha1msg2(): void {
 
 /** Two rounds; words plus constants come in XMM0, which the caller leaves at VECTOR_OUT. */
 export function sha256rnds2(): void {
-  let a = word(VECTOR_B, 3), b = word(VECTOR_B, 2), c = word(VECTOR_A, 3), d = word(VECTOR_A, 2);
-  let e = word(VECTOR_B, 1), f = word(VECTOR_B, 0), g = word(VECTOR_A, 1), h = word(VECTOR_A, 0);
+  let a = word(VECTOR_B, 3),
+    b = word(VECTOR_B, 2),
+    c = word(VECTOR_A, 3),
+    d = word(VECTOR_A, 2);
+  let e = word(VECTOR_B, 1),
+    f = word(VECTOR_B, 0),
+    g = word(VECTOR_A, 1),
+    h = word(VECTOR_A, 0);
   for (let i = 0; i < 2; i++) {
     const sum1 = rotr<u32>(e, 6) ^ rotr<u32>(e, 11) ^ rotr<u32>(e, 25);
     const sum0 = rotr<u32>(a, 2) ^ rotr<u32>(a, 13) ^ rotr<u32>(a, 22);
@@ -230,7 +241,10 @@ function sigma1(x: u32): u32 {
 }
 
 export function sha256msg1(): void {
-  const w0 = word(VECTOR_A, 0), w1 = word(VECTOR_A, 1), w2 = word(VECTOR_A, 2), w3 = word(VECTOR_A, 3);
+  const w0 = word(VECTOR_A, 0),
+    w1 = word(VECTOR_A, 1),
+    w2 = word(VECTOR_A, 2),
+    w3 = word(VECTOR_A, 3);
   put(w3 + sigma0(word(VECTOR_B, 0)), w2 + sigma0(w3), w1 + sigma0(w2), w0 + sigma0(w1));
 }
 

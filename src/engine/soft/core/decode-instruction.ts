@@ -404,6 +404,7 @@ export function decodeInstruction(start: i32, offset: i32): i32 {
       b = rep;
       scale = <i32>load<u8>(leaf, L_SCALE);
     } else if (flags & LF_IMM64) scale = REC_SCALE_EXT;
+    else scale = forced + 1; // MASKMOVDQU asks
   }
   store<i32>(out, handler | (length << 16) | (a << 24));
   store<i32>(out, b | (base << 8) | (index << 16) | (scale << 24), 4);

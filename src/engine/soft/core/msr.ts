@@ -17,7 +17,6 @@ import {
   MSR_SYSENTER_ESP,
   MSR_TSC_ADJUST,
   MSR_TSC_AUX,
-  MSR_TSC_OFFSET,
   NEXT,
   SEG_BASE,
 } from '../layout';
@@ -52,10 +51,10 @@ import { flushAll } from './tlb';
 
 const VARIABLE_MTRRS = 8;
 
-/** Guest TSC now. */
+/** Guest TSC now: both start at 0, and a write to either moves both (SDM vol. 3, 18.17.3), so their difference is TSC_ADJUST. */
 export function tsc(): i64 {
   tscRead();
-  return load<i64>(TSC_VALUE) + load<i64>(MSR_TSC_OFFSET);
+  return load<i64>(TSC_VALUE) + load<i64>(MSR_TSC_ADJUST);
 }
 
 /** Where an MSR that is plain storage lies; 0: not one of those. */
@@ -191,7 +190,7 @@ export function op_wrmsr(rec: u32): i32 {
   }
   switch (msr) {
     case 0x10:
-      moveTsc(v - tsc());
+      adjustTsc(load<i64>(MSR_TSC_ADJUST) + v - tsc());
       break;
     case 0x49: // PRED_CMD
       if (v & ~1) return gp0();
@@ -222,10 +221,10 @@ export function op_wrmsr(rec: u32): i32 {
   return advance(rec);
 }
 
-/** A write to IA32_TSC moves TSC_ADJUST along, and the other way round (SDM vol. 3, 18.17.3). */
-function moveTsc(delta: i64): void {
-  store<i64>(MSR_TSC_OFFSET, load<i64>(MSR_TSC_OFFSET) + delta);
-  store<i64>(MSR_TSC_ADJUST, load<i64>(MSR_TSC_ADJUST) + delta);
+/** The guest's TSC jumps. The machine, which has the TSC deadlines, is told. */
+function adjustTsc(v: i64): void {
+  store<i64>(MSR_TSC_ADJUST, v);
+  msrWrite(0x3b, <i32>v, <i32>(v >> 32));
 }
 
 function storeMsr(msr: u32, at: usize, v: i64): bool {
@@ -240,7 +239,7 @@ function storeMsr(msr: u32, at: usize, v: i64): bool {
     }
   }
   if (msr == 0x3b) {
-    moveTsc(v - load<i64>(MSR_TSC_ADJUST));
+    adjustTsc(v);
     return true;
   }
   // A write to the microcode revision is how software asks for it: CPUID then leaves the true one there.

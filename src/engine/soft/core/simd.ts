@@ -6,12 +6,18 @@ import {
   DS,
   FAULT,
   FPR,
+  FS,
   MODE,
   MODE_64,
   MXCSR,
   NEXT,
   REC_A,
   REC_B,
+  REC_BASE,
+  REC_SCALE,
+  SEG_BASE,
+  SEG_SIZE,
+  SEGS,
   TLB_CUR,
   VECTOR_A,
   VECTOR_B,
@@ -90,11 +96,14 @@ export function op_maskmov(rec: u32, size: i32): i32 {
   const file: usize = size == 16 ? XMM : FPR;
   const a = file + <usize>load<u8>(rec, REC_A);
   const b = file + <usize>load<u8>(rec, REC_B);
-  let lin = reg(7) & load<i64>(ADDR_MASK);
+  // Without a memory operand the decoder leaves the address size in bytes as the base, a segment override as the scale.
+  const bits = (<i64>load<u8>(rec, REC_BASE)) << 3;
+  const forced = <i32>load<u8>(rec, REC_SCALE) - 1;
+  let lin = bits == 64 ? reg(7) : reg(7) & (((<i64>1) << bits) - 1);
   if (!(load<i32>(MODE) & MODE_64)) {
-    lin = eaSeg(DS, lin, size, 1);
+    lin = eaSeg(forced < 0 ? DS : forced, lin, size, 1);
     if (faulted()) return FAULT;
-  }
+  } else if (forced >= FS) lin += load<i64>(SEGS + forced * SEG_SIZE, SEG_BASE);
   const set = load<u32>(TLB_CUR);
   // All bytes are tried first: a fault must leave everything as it was.
   for (let pass = 0; pass < 2; pass++) {

@@ -4,6 +4,7 @@
 import {
   AUX_CF,
   AUX_PO,
+  COUNT,
   EFLAGS,
   ES,
   FAULT,
@@ -77,10 +78,14 @@ function done(n: i64, source: bool, destination: bool): void {
   go -= <i32>n * size;
 }
 
-/** After a go: NEXT where nothing is left, else once more from the start of the instruction. */
+/**
+ * After a go: NEXT where nothing is left, else once more from the start of the instruction. Each go counts as one
+ * instruction, or else a repetition of 2^64 elements would never use its slice up.
+ */
 function finish(rec: u32): i32 {
   if (count == 0) return NEXT;
   stopBefore(rec);
+  store<i32>(COUNT, load<i32>(COUNT) - 1);
   return JUMP;
 }
 

@@ -146,9 +146,9 @@ op('bextr', [['VEX.LZ.NP.0F38 F7 /r', 'Gy,Ey,By']], { feature: 'bmi1' }, (e, dst
   const start = e.let(w.and(c, w.i32c(0xff)));
   const length = e.let(w.and(w.shrU(c, w.i32c(8)), w.i32c(0xff)));
   const zero = w.intc(v.type, 0);
-  const fit = (n: Expr) => e.resize(n, size);
-  const shifted = e.let(w.select(w.ltU(start, w.i32c(size * 8)), w.shrU(v, fit(start)), zero));
-  const mask = w.sub(w.shl(w.intc(v.type, 1), fit(length)), w.intc(v.type, 1));
+  const sized = (n: Expr) => e.resize(n, size);
+  const shifted = e.let(w.select(w.ltU(start, w.i32c(size * 8)), w.shrU(v, sized(start)), zero));
+  const mask = w.sub(w.shl(w.intc(v.type, 1), sized(length)), w.intc(v.type, 1));
   const r = e.let(w.select(w.ltU(length, w.i32c(size * 8)), w.and(shifted, mask), shifted));
   e.write(dst, r);
   e.flagsLogic(size, r);
