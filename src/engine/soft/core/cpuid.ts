@@ -54,6 +54,7 @@ const LEAF7_EBX =
   (1 << 8) | // BMI2
   (1 << 9) | // ERMS
   (1 << 10) | // INVPCID
+  (1 << 13) | // FCS and FDS are always 0
   (1 << 18) | // RDSEED
   (1 << 19) | // ADX
   (1 << 20) | // SMAP
