@@ -300,6 +300,7 @@ export class Bench {
     const sp = wide ? Number(this.reg('rsp')) : Number(this.reg('rsp') & 0xffffn);
     const base = this.#wide ? 0 : Number(this.state.ss.base);
     const at = base + sp + index * size;
+    if (!this.engine.memory.contains(at, size)) return -1;
     return size === 2 ? this.u16(at) : size === 4 ? this.u32(at) : Number(this.u64(at));
   }
 

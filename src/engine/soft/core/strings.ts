@@ -46,8 +46,13 @@ let mask: i64 = 0;
 let step: i64 = 0;
 /** Elements left, as RCX says (1 without repetition). */
 let count: i64 = 0;
-/** Bytes left of this go. */
+/** Bytes that this go may move, and what is left of them. */
+let whole: i32 = 0;
 let go: i32 = 0;
+/** An element that goes by itself (MMIO, ports, page borders) takes as much of a go as so many bytes at once. */
+const SINGLE: i32 = 64;
+/** Bytes of a go that count as one instruction. */
+const BYTES_PER_INSTRUCTION: i32 = 32;
 
 function begin(rec: u32): void {
   seg = load<u8>(rec, REC_A);
@@ -58,7 +63,8 @@ function begin(rec: u32): void {
   step = load<i32>(EFLAGS) & F_DF ? -(<i64>size) : <i64>size;
   count = rep ? reg(RCX) & mask : 1;
   // Single-stepping traps after each iteration.
-  go = load<i32>(MODE) & MODE_TF ? 1 : GO;
+  whole = load<i32>(MODE) & MODE_TF ? 1 : GO;
+  go = whole;
 }
 
 /** Writes an index or count register as the address size has it. */
@@ -75,17 +81,17 @@ function done(n: i64, source: bool, destination: bool): void {
     count -= n;
     setIndex(RCX, count);
   } else count = 0;
-  go -= <i32>n * size;
+  go -= n == 1 ? SINGLE : <i32>n * size;
 }
 
 /**
- * After a go: NEXT where nothing is left, else once more from the start of the instruction. Each go counts as one
- * instruction, or else a repetition of 2^64 elements would never use its slice up.
+ * After a go: NEXT where nothing is left, else once more from the start of the instruction. What has been done counts as
+ * instructions by the time it takes, or else a repetition of 2^64 elements would never use its slice up.
  */
 function finish(rec: u32): i32 {
   if (count == 0) return NEXT;
   stopBefore(rec);
-  store<i32>(COUNT, load<i32>(COUNT) - 1);
+  store<i32>(COUNT, load<i32>(COUNT) - max((whole - go) / BYTES_PER_INSTRUCTION, 1));
   return JUMP;
 }
 
