@@ -65,10 +65,10 @@ async function buildEngine(out) {
   const core = ['src/engine/soft/core/index.ts', '--outFile', relative(root, join(folder, 'core.wasm'))];
   await tool('assemblyscript/bin/asc.js', [...core, ...CORE_FLAGS]);
   const { generate } = await import(pathToFileURL(join(folder, 'generate.js')).href);
-  const { interpreter, tables, names } = generate();
+  const { interpreter, tables, handlers } = generate();
   writeFileSync(join(folder, 'interp.wasm'), interpreter);
   writeFileSync(join(folder, 'tables.bin'), tables);
-  writeFileSync(join(folder, 'handlers.json'), JSON.stringify(names));
+  writeFileSync(join(folder, 'handlers.json'), JSON.stringify(handlers));
 }
 
 /** The command line in few files: loading sixty modules one by one would be a third of the time to a guest's first step. */

@@ -14,6 +14,10 @@ declare namespace WebAssembly {
     readonly buffer: ArrayBuffer;
     grow(pages: number): number;
   }
+  class Table {
+    constructor(descriptor: { element: 'anyfunc'; initial: number; maximum?: number });
+    set(index: number, value: unknown): void;
+  }
   class RuntimeError extends Error {}
   class CompileError extends Error {}
   function validate(bytes: Uint8Array | ArrayBuffer): boolean;

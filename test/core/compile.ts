@@ -42,8 +42,15 @@ async function compile(out: string): Promise<void> {
   if (error) throw new Error(`asc: ${error.message}\n${stderr.toString()}`);
 }
 
+let core: Promise<WebAssembly.Module> | undefined;
+
 /** core.wasm, from the cache or compiled. */
-export async function compileCore(): Promise<WebAssembly.Module> {
+export function compileCore(): Promise<WebAssembly.Module> {
+  core ??= makeCore();
+  return core;
+}
+
+async function makeCore(): Promise<WebAssembly.Module> {
   const hash = createHash('sha256');
   for (const file of coreSources()) hash.update(`${relative(ROOT, file)}\0`).update(readFileSync(file));
   const cached = join(CACHE, `core-${hash.digest('hex').slice(0, 24)}.wasm`);
@@ -64,10 +71,11 @@ export function generatedParts(): Generated {
   return generated;
 }
 
-/** Everything that SoftEngine needs. */
-export async function compileModules(): Promise<SoftModules> {
-  const { interpreter, tables } = generatedParts();
+/** Everything that SoftEngine needs; with `regions` it compiles what is hot. */
+export async function compileModules(regions = false): Promise<SoftModules> {
+  const { interpreter, tables, handlers } = generatedParts();
   return {
+    ...(regions && { handlers }),
     core: await compileCore(),
     interpreter: new WebAssembly.Module(interpreter as Uint8Array<ArrayBuffer>),
     tables,

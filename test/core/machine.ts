@@ -8,6 +8,8 @@ const MIB = 1 << 20;
 let modules: Promise<SoftModules> | undefined;
 
 export interface MachineOptions {
+  /** Compiles regions. */
+  regions?: boolean;
   memory?: number;
   sink?: Partial<ExitSink>;
   arch?: 'amd64' | 'i386';
@@ -50,7 +52,7 @@ export class TestMachine {
 
   static async create(options: MachineOptions = {}): Promise<TestMachine> {
     modules ??= compileModules();
-    return new TestMachine(options, await modules);
+    return new TestMachine(options, options.regions ? await compileModules(true) : await modules);
   }
 
   get cpu(): SoftVcpu {

@@ -19,7 +19,8 @@ const TSS_GPA = 0x403000;
 const SYSTEM_LINEAR = 0x7f00_0000_0000n;
 
 /** 64-bit mode; compatibility mode with flat segments, or with some that need checks at every access. */
-export type EngineMode = '64' | 'flat' | 'segmented';
+/** `compiled` and `compiled-32`: each instruction as a region of its own, in 64-bit mode and with flat segments. */
+export type EngineMode = '64' | 'flat' | 'segmented' | 'compiled' | 'compiled-32';
 
 export class EngineFrame {
   readonly input = new DataView(new ArrayBuffer(FRAME_SIZE));
@@ -46,7 +47,13 @@ export class EngineFrame {
   }
 
   static async create(mode: EngineMode, slot: number, dataAddress: number): Promise<EngineFrame> {
-    return new EngineFrame(await TestMachine.create(), mode, slot, dataAddress);
+    const regions = mode === 'compiled' || mode === 'compiled-32';
+    return new EngineFrame(await TestMachine.create({ regions }), mode, slot, dataAddress);
+  }
+
+  /** Regions made so far. */
+  get regions(): number {
+    return this.#machine.engine.regions?.stats.compiled ?? 0;
   }
 
   /** Name of the handler that a block at the slot begins with, for messages. */
@@ -87,7 +94,7 @@ export class EngineFrame {
       s.cr3 = BigInt(TABLES_GPA);
       s.cr4 = 0x620n; // PAE OSFXSR OSXMMEXCPT
       s.efer = 0x500n;
-      s.cs = { selector: 8, base: 0n, limit: 0xffff_ffff, attributes: this.#mode === '64' ? LONG : COMPATIBLE };
+      s.cs = { selector: 8, base: 0n, limit: 0xffff_ffff, attributes: this.#attributes };
       for (const name of ['ss', 'ds', 'es', 'fs', 'gs'] as const)
         s[name] = { selector: 16, base: 0n, limit: 0xffff_ffff, attributes: 0xc093 };
       if (this.#mode === 'segmented') s.es.limit = s.ds.limit = 0xffff_fffe;
@@ -98,10 +105,15 @@ export class EngineFrame {
     });
   }
 
+  /** Access rights of CS. */
+  get #attributes(): number {
+    return this.#mode === '64' || this.#mode === 'compiled' ? LONG : COMPATIBLE;
+  }
+
   /** After an exception, which has gone to 64-bit mode. */
   #returnToMode(): void {
     const { view, core } = this.#machine.engine;
-    view.setUint32(L.SEGS + L.CS * L.SEG_SIZE + L.SEG_ATTR, this.#mode === '64' ? LONG : COMPATIBLE, true);
+    view.setUint32(L.SEGS + L.CS * L.SEG_SIZE + L.SEG_ATTR, this.#attributes, true);
     view.setUint32(L.SEGS + L.SS * L.SEG_SIZE + L.SEG_ATTR, 0xc093, true);
     view.setUint32(L.SEGS + L.SS * L.SEG_SIZE + L.SEG_SEL, 16, true);
     core.stateLoaded();
@@ -123,6 +135,7 @@ export class EngineFrame {
     engine.core.setFlags(this.input.getInt32(F_FLAGS, true), -1);
     view.setBigUint64(L.RIP, BigInt(this.#slot), true);
     view.setUint32(L.ACTIVITY, L.ACT_RUNNING, true);
+    if (engine.regions && engine.core.lookup()) engine.regions.compileAtRip();
     const exit = cpu.run(10_000);
     if (exit.kind !== 'hlt') throw new Error(`the engine left with ${JSON.stringify(exit)}`);
     const rip = view.getBigUint64(L.RIP, true);

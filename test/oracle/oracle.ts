@@ -77,7 +77,7 @@ export class Oracle {
   }
 
   static async create(mode: EngineMode): Promise<Oracle> {
-    const native = new NativeFrame(mode === '64' ? 64 : 32);
+    const native = new NativeFrame(mode === '64' || mode === 'compiled' ? 64 : 32);
     return new Oracle(native, await EngineFrame.create(mode, native.slot, native.dataAddress));
   }
 

@@ -20,6 +20,10 @@ export interface CoreExports {
   requestEvents(): void;
   /** Drops TLBs and the jump cache whole: another vCPU's state is put in place. */
   flushAll(): void;
+  /** The block at RIP, decoded if need be; 0: the fetch faulted, which has been delivered. */
+  lookup(): number;
+  /** The block decoded for a RIP under the present mappings, or 0. */
+  peekBlock(low: number, high: number): number;
 }
 
 /** Functions of module "env" (core/env.ts says what each does). */
@@ -37,4 +41,5 @@ export interface CoreImports {
   tscRead(): void;
   entropy(): void;
   trace(a: number, b: number): void;
+  regionDropped(block: number): void;
 }

@@ -5,8 +5,10 @@
  */
 import type { Engine, EngineConfig, EngineStats, ExitSink } from '../contract.js';
 import type { CoreExports, CoreImports } from './core-exports.js';
+import type { StoredHandler } from './isa/stored.js';
 import * as L from './layout.js';
 import { createLinearMemory, SoftMemory } from './memory.js';
+import { REGION_SLOTS, Regions } from './region/regions.js';
 import { SoftVcpu } from './vcpu.js';
 
 /** What the build made (generate.ts and the core), compiled by the host layer. */
@@ -15,6 +17,8 @@ export interface SoftModules {
   readonly interpreter: WebAssembly.Module;
   /** Decode tables. */
   readonly tables: Uint8Array;
+  /** For compiled regions; without it everything is interpreted. */
+  readonly handlers?: readonly (StoredHandler | null)[];
 }
 
 /** At most so many vCPUs: the xAPIC's physical addresses less the broadcast. */
@@ -28,6 +32,7 @@ export class SoftEngine implements Engine {
   readonly view: DataView;
   readonly core: CoreExports;
   readonly runInterpreter: () => number;
+  readonly regions: Regions | undefined;
   readonly #sink: ExitSink;
   #current: SoftVcpu;
 
@@ -39,11 +44,19 @@ export class SoftEngine implements Engine {
     this.view = new DataView(this.linear.buffer);
     const core = new WebAssembly.Instance(modules.core, { env: { ...this.#imports(), abort: unreachable } });
     this.core = core.exports as unknown as CoreExports;
+    const table = new WebAssembly.Table({ element: 'anyfunc', initial: REGION_SLOTS });
     const interpreter = new WebAssembly.Instance(modules.interpreter, {
-      env: { memory: this.linear },
+      env: { memory: this.linear, regions: table },
       core: core.exports,
     });
     this.runInterpreter = interpreter.exports.run as () => number;
+    if (modules.handlers) {
+      const { view, linear } = this;
+      this.regions = new Regions(
+        { view, linear, core: this.core, table, now: () => performance.now() },
+        modules.handlers,
+      );
+    }
     new Uint8Array(this.linear.buffer).set(modules.tables, L.TABLES);
     this.memory = new SoftMemory(this.linear, config.memorySize, (host, length) => this.core.notifyWrite(host, length));
     this.#configure(config);
@@ -121,6 +134,7 @@ export class SoftEngine implements Engine {
       },
       entropy: () => put(ENTROPY_VALUE, sink.entropy(), sink.entropy()),
       trace: () => {},
+      regionDropped: (block) => this.regions?.dropped(block),
     };
   }
 }

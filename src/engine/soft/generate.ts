@@ -5,6 +5,7 @@ import { expand } from './isa/expand.js';
 import { FIXED_HANDLERS } from './isa/fixed.js';
 import { HOT } from './isa/hot.js';
 import { INSTRUCTIONS } from './isa/index.js';
+import { type StoredHandler, storeHandler } from './isa/stored.js';
 
 export interface Generated {
   readonly interpreter: Uint8Array;
@@ -12,6 +13,8 @@ export interface Generated {
   readonly tables: Uint8Array;
   /** Handler names by number, for profiles and traces. */
   readonly names: readonly string[];
+  /** The handlers by number, less the fixed ones, as JSON can hold them: for the region compiler. */
+  readonly handlers: readonly (StoredHandler | null)[];
 }
 
 /** Cases of the interpreter's big function: what profiles show, and what has longer records than the rest. */
@@ -23,7 +26,10 @@ function isHot(h: HandlerSpec): boolean {
 export function generate(profileAt?: number): Generated {
   const expansion = expand(INSTRUCTIONS);
   const interpreter = generateInterpreter(expansion.handlers, isHot, FIXED_HANDLERS, profileAt);
+  const handlers: (StoredHandler | null)[] = interpreter.names.map(() => null);
+  for (const h of expansion.handlers) handlers[interpreter.numberOf(h)] = storeHandler(h);
   return {
+    handlers,
     interpreter: interpreter.wasm,
     tables: expansion.buildTables(interpreter.numberOf),
     names: interpreter.names,

@@ -24,6 +24,9 @@ export interface Interpreter {
   readonly names: readonly string[];
 }
 
+/** Table 0 holds the compiled regions, table 1 the handlers outside `run`. */
+const REGIONS = 0;
+const OWN_TABLE = 1;
 const HANDLER: Signature = { params: ['i32'], result: 'i32' };
 const at = (address: number) => w.i32c(address);
 const field = (type: 'i32' | 'i64', address: number): Expr => w.load(type, w.i32c(0), address);
@@ -67,9 +70,11 @@ export function generateInterpreter(
 
   // Bodies are emitted first, for that is what tells which functions of core are imported; indexes follow.
   const module = new ModuleBuilder();
+  module.importTable('regions');
   const imports = new Imports(module);
   const coldFunctions = cold.map((h) => coldHandler(h, imports));
-  const run = runFunction(hot, fixed, hotCount, imports, module.type(HANDLER), profileAt);
+  const types = { handler: module.type(HANDLER), region: module.type({ params: [], result: 'i32' }) };
+  const run = runFunction(hot, fixed, hotCount, imports, types, profileAt);
   const table = coldFunctions.map((f) => module.add(f));
   module.table(table);
   module.export('run', module.add(run));
@@ -120,7 +125,7 @@ function runFunction(
   fixed: readonly FixedHandler[],
   hotCount: number,
   imports: Imports,
-  handlerType: number,
+  types: { readonly handler: number; readonly region: number },
   profileAt: number | undefined,
 ): FunctionBuilder {
   const f = new FunctionBuilder({ params: [], result: 'i32' });
@@ -258,11 +263,22 @@ function runFunction(
                   f.scope(() => (handler ? handler.emit(context, imports) : f.unreachable()));
                 });
               }
+              emitters[L.H_REGION] = () => {
+                const slotNumber = w.load('i32', rec.get, L.REC_IMM);
+                code.set(w.callIndirect(REGIONS, types.region, 'i32', slotNumber, []));
+                f.brIf(onCode, w.ne(code.get, w.i32c(L.AGAIN)));
+                // The entry goes back to what it was; the next sample that finds it hot enters the region again.
+                const used = w.load('i32_16u', block.get, L.BLK_COUNT);
+                f.do(w.store('i32', at(0), w.sub(field('i32', L.COUNT), used), L.COUNT));
+                f.do(w.store('i32', rec.get, w.load('i32', block.get, L.BLK_ENTRY_IMM), L.REC_IMM));
+                f.do(w.store('i32_16', rec.get, w.load('i32_16u', block.get, L.BLK_ENTRY_HANDLER), L.REC_HANDLER));
+                f.br(next);
+              };
               for (const h of hot) emitters.push(() => new InterpreterEmitter(h, context, imports).emit());
               dispatch(f, w.load('i32_16u', rec.get, L.REC_HANDLER), emitters, () => {
                 f.do(w.store('i32', at(0), rec.get, L.CUR_REC));
                 const index = w.sub(w.load('i32_16u', rec.get, L.REC_HANDLER), w.i32c(hotCount));
-                code.set(w.callIndirect(handlerType, 'i32', index, [rec.get]));
+                code.set(w.callIndirect(OWN_TABLE, types.handler, 'i32', index, [rec.get]));
                 f.brIf(onCode, code.get);
                 rec.set(w.add(rec.get, w.i32c(L.REC_SIZE)));
                 f.br(next);

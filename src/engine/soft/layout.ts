@@ -205,6 +205,7 @@ export const PEND_SMI = 32;
 export const NEXT = 0; // go on with the next record
 export const FAULT = 1; // FAULT_VECTOR/FAULT_ERROR set, state unchanged: deliver it
 export const JUMP = 2; // RIP holds the next instruction's address; mode may have changed
+export const AGAIN = 4; // only from a region: the interpreter has to do the entry's first instruction itself
 export const LEAVE = 3; // EXIT_REASON set, RIP is right: return from run()
 
 // ---- fixed handler numbers (the generator gives the rest) ----------------------------------------------------------
@@ -218,6 +219,7 @@ export const H_EAMOFFS = 6; // extension record: u64 offset
 export const H_UD = 7; // raise #UD
 export const H_GP0 = 8; // raise #GP(0): instruction longer than 15 bytes
 export const H_FETCH_FAULT = 9; // the fetch of this instruction's later bytes faulted: fetch again and deliver
+export const H_REGION = 10; // the block is the entry of a compiled region: imm is its slot
 export const H_FIRST_FREE = 16;
 
 // ---- activity ------------------------------------------------------------------------------------------------------
@@ -276,7 +278,7 @@ export const PAGE_LINES = 0x2100000; // 8 bytes * 1 Mi pages = 8 MiB
 export const PAGE_BLOCKS = 0x2900000; // 4 MiB
 export const RAM_BASE = 0x3000000; // guest RAM, 48 MiB in
 
-// ---- block header (32 bytes) ---------------------------------------------------------------------------------------
+// ---- block header (48 bytes) ---------------------------------------------------------------------------------------
 export const BLK_START = 0; // u16: offset of the first instruction in its page
 export const BLK_COUNT = 2; // u16: instructions in the block
 export const BLK_MODE = 4; // i32: MODE_* it was decoded for
@@ -286,8 +288,11 @@ export const BLK_PAGE_NEXT = 16; // i32: next header of the page's list
 export const BLK_END = 20; // i32: address just past its last record
 export const BLK_BYTES = 24; // u16: length of the code in bytes (may run into the next page: then PAGE2)
 export const BLK_FLAGS = 26; // u16: BLKF_*
+export const BLKF_REGION = 1; // part of a compiled region
 export const BLK_PAGE2 = 28; // i32: host page of the second page plus 1, or 0: such blocks are never cached across mappings
-export const BLK_HEADER = 32;
+export const BLK_ENTRY_IMM = 32; // i32, u16: what a region's entry has displaced in the first record
+export const BLK_ENTRY_HANDLER = 36;
+export const BLK_HEADER = 48;
 
 // ---- decoded record (16 bytes) -------------------------------------------------------------------------------------
 export const REC_HANDLER = 0; // u16

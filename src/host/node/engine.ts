@@ -28,12 +28,13 @@ export function chooseEngine(asked: MachineConfig['engine']): ChosenEngine {
 /** What the build has made of the engine, compiled. @throws FileError where it has not been built. */
 export async function loadSoftModules(): Promise<SoftModules> {
   try {
-    const [core, interpreter, tables] = await Promise.all([
+    const [core, interpreter, tables, handlers] = await Promise.all([
       built('core.wasm').then((bytes) => WebAssembly.compile(bytes)),
       built('interp.wasm').then((bytes) => WebAssembly.compile(bytes)),
       built('tables.bin'),
+      built('handlers.json').then((bytes) => JSON.parse(new TextDecoder().decode(bytes))),
     ]);
-    return { core, interpreter, tables };
+    return { core, interpreter, tables, ...(process.env.TYPEVISOR_REGIONS && { handlers }) };
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
     throw new FileError('The software engine has not been built yet; run npm run build.');

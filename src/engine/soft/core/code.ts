@@ -11,6 +11,7 @@ import {
   BLK_PAGE_NEXT,
   BLK_PAGE2,
   BLK_START,
+  BLKF_REGION,
   BLOCK_HASH,
   BLOCK_HASH_ENTRIES,
   CS,
@@ -33,15 +34,19 @@ import {
   STAT_BLOCKS,
   STAT_DECODED,
   STAT_LOOKUPS,
+  TLB_ADDEND,
+  TLB_CUR,
+  TLB_EXEC,
 } from '../layout';
 import { BLOCK_RECORDS, decodeBlock, nextRecord, recordsLeft, resetRecords } from './decode';
+import { regionDropped } from './env';
 import { x87_resolve } from './float/pointers';
 import { deliverHere } from './interrupts';
 import { jcFlush, jcInsert, jcRemove, jcRemoveBlock } from './jumpcache';
 import { execGlobal, execHost } from './mmu';
 import { PAGE2_NODES, PAGE2_NODES_END } from './private';
 import { clearFault, giveBack, raise, segBase, segLimit, V_GP, V_UD } from './state';
-import { forbidWrites } from './tlb';
+import { forbidWrites, tlbEntry } from './tlb';
 
 /** The second page's list has nodes of its own; in the lists, their addresses have this bit set. */
 const NODE: u32 = 1;
@@ -132,6 +137,21 @@ function find(host: u32, mode: i32, lin: i64, room: i64): u32 {
     block = load<u32>(block, BLK_HASH_NEXT);
   }
   return 0;
+}
+
+/** The block decoded for a linear address (RIP where CS.base is 0), if the TLB knows the page; else 0. */
+export function findBlock(lin: i64): u32 {
+  const e = tlbEntry(load<u32>(TLB_CUR), lin);
+  if (load<i64>(e, TLB_EXEC) != (lin & ~0xfff)) return 0;
+  return find(<u32>lin + load<u32>(e, TLB_ADDEND), load<i32>(MODE), lin, 0x1000);
+}
+
+/** Whether decoded code lies in [host, host + size), all in one page. By lines of 64 bytes. */
+export function codeAt(host: u32, size: i32): bool {
+  const index = pageIndex(host);
+  if ((load<u8>(PAGE_FLAGS + index) & PF_CODE) == 0) return false;
+  const from = <i32>(host & 0xfff);
+  return (load<u64>(PAGE_LINES + (index << 3)) & lines(from, from + size)) != 0;
 }
 
 // ---- linking -----------------------------------------------------------------------------------------------------------
@@ -269,6 +289,7 @@ function recount(index: u32): void {
 }
 
 function drop(block: u32): void {
+  if (load<u16>(block, BLK_FLAGS) & BLKF_REGION) regionDropped(block);
   const gpa = load<u32>(block, BLK_GPA);
   const b = bucket(gpa | load<u16>(block, BLK_START), load<i32>(block, BLK_MODE));
   let p = load<u32>(b);
@@ -300,6 +321,7 @@ function drop(block: u32): void {
 /** Drops everything. Only while no block runs. */
 export function flushCode(): void {
   x87_resolve(); // the note names a record
+  regionDropped(0);
   for (let b: usize = BLOCK_HASH; b < <usize>(BLOCK_HASH + BLOCK_HASH_ENTRIES * 4); b += 4) {
     let block = load<u32>(b);
     while (block) {

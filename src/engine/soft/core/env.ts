@@ -16,3 +16,6 @@ export declare function tscRead(): void;
 /** Leaves 64 random bits at ENTROPY_VALUE. */
 export declare function entropy(): void;
 export declare function trace(a: i32, b: i32): void;
+
+/** A block of a compiled region has gone (0: all code has): regions that hold it must not run again. */
+export declare function regionDropped(block: u32): void;

@@ -17,6 +17,7 @@ export { op_iret } from './iret';
 export * from './misc';
 export { fetchPage, memCommit, memRead, memRmw, memWrite } from './mmu';
 export * from './msr';
+export * from './region';
 export * from './segments';
 export * from './simd';
 export * from './sreg';

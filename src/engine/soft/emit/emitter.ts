@@ -165,15 +165,15 @@ export abstract class Emitter {
     return w.or(w.and(w.shl(c, w.i32c(size === 1 ? 24 : 16)), w.i32c(CF_PO)), w.and(c, w.i32c(8)));
   }
 
-  /** Flags of result = a + b (+ carry). All three must be `let`. */
-  flagsAdd(size: number, a: Expr, b: Expr, result: Expr): void {
+  /** Flags of result = a + b (+ carry, then `carryIn`). All three must be `let`. */
+  flagsAdd(size: number, a: Expr, b: Expr, result: Expr, _carryIn = false): void {
     const ones = w.intc(a.type, -1);
     const carries = w.or(w.and(a, b), w.and(w.or(a, b), w.xor(result, ones)));
     this.setFlagsRaw(this.signExtend64(result, size), this.#auxOf(carries, size));
   }
 
-  /** Flags of result = a - b (- borrow). */
-  flagsSub(size: number, a: Expr, b: Expr, result: Expr): void {
+  /** Flags of result = a - b (- borrow, then `carryIn`). */
+  flagsSub(size: number, a: Expr, b: Expr, result: Expr, _carryIn = false): void {
     const ones = w.intc(a.type, -1);
     const borrows = w.or(w.and(w.xor(a, ones), b), w.and(w.xor(w.xor(a, b), ones), result));
     this.setFlagsRaw(this.signExtend64(result, size), this.#auxOf(borrows, size));

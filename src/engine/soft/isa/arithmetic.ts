@@ -56,13 +56,13 @@ function carryAs(e: Emitter, size: number): Expr {
 
 const adc: Alu = (e, size, a, b) => {
   const r = e.let(w.add(w.add(a, b), carryAs(e, size)));
-  e.flagsAdd(size, a, b, r);
+  e.flagsAdd(size, a, b, r, true);
   return r;
 };
 
 const sbb: Alu = (e, size, a, b) => {
   const r = e.let(w.sub(w.sub(a, b), carryAs(e, size)));
-  e.flagsSub(size, a, b, r);
+  e.flagsSub(size, a, b, r, true);
   return r;
 };
 

@@ -38,7 +38,7 @@ function shift(f: Shift) {
     const size = sizeOf(dst);
     const count = countOf(e, src, size);
     e.update(dst, (a) => {
-      if (count.constant !== undefined) return f(e, size, a, count);
+      if (count.constant !== undefined) return BigInt(count.constant) === 0n ? a : f(e, size, a, count);
       const result = e.f.temp(a.type);
       e.f.set(result, a);
       const zero = w.intc(count.type, 0);

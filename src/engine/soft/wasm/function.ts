@@ -16,7 +16,8 @@ const VOID = 0x40;
 
 export class FunctionBuilder {
   readonly signature: Signature;
-  readonly code = new ByteWriter();
+  code = new ByteWriter();
+  readonly #prologue = new ByteWriter();
   readonly #locals: ValType[];
   readonly #free: Record<ValType, number[]> = { i32: [], i64: [], f32: [], f64: [], v128: [] };
   /** Scopes of temporaries: what was taken since the scope began goes back at its end. */
@@ -70,6 +71,28 @@ export class FunctionBuilder {
   do(effect: Expr): void {
     writeExpr(this.code, effect);
     if (effect.type !== undefined && !effect.void) this.code.u8(DROP);
+  }
+
+  /** What `body` emits goes before everything else: for what is known only at the end. Straight code only. */
+  inPrologue(body: () => void): void {
+    const { code } = this;
+    this.code = this.#prologue;
+    body();
+    this.code = code;
+  }
+
+  /** Emits, and takes it all back: to see whether it can be emitted. What `body` throws goes on. */
+  attempt(body: () => void): void {
+    const { length } = this.code;
+    const depth = this.#depth;
+    const scopes = this.#scopes.length;
+    try {
+      body();
+    } finally {
+      this.code.length = length;
+      this.#depth = depth;
+      this.#scopes.length = scopes;
+    }
   }
 
   block(body: (label: Label) => void): void {
@@ -138,6 +161,7 @@ export class FunctionBuilder {
       out.u32(count);
       out.u8(TYPE_CODE[type]);
     }
+    out.bytes(this.#prologue.view());
     out.bytes(this.code.view());
     // A function whose every path returns or branches still needs a value of the right type on the stack at its end.
     if (this.signature.result) out.u8(0x00);

@@ -6,6 +6,7 @@ import { TYPE_CODE, type ValType } from './ops.js';
 const SECTION = { type: 1, import: 2, function: 3, table: 4, export: 7, element: 9, code: 10 } as const;
 const FUNCREF = 0x70;
 const EXTERNAL_FUNCTION = 0x00;
+const EXTERNAL_TABLE = 0x01;
 const EXTERNAL_MEMORY = 0x02;
 
 export interface Signature {
@@ -26,6 +27,7 @@ export class ModuleBuilder {
   readonly #functions: { readonly type: number; readonly body: FunctionBuilder }[] = [];
   readonly #exports: { readonly name: string; readonly index: number }[] = [];
   #table: readonly number[] = [];
+  #importedTable: string | undefined;
 
   /** Index of a function type, made where it is new. */
   type(signature: Signature): number {
@@ -51,7 +53,17 @@ export class ModuleBuilder {
     this.#exports.push({ name, index });
   }
 
-  /** Fills table 0 with these functions. */
+  /** Imports a table of functions as env.`name`: table 0. */
+  importTable(name: string): void {
+    this.#importedTable = name;
+  }
+
+  /** Index of the module's own table. */
+  get ownTable(): number {
+    return this.#importedTable === undefined ? 0 : 1;
+  }
+
+  /** Fills the module's own table with these functions. */
   table(functions: readonly number[]): void {
     this.#table = functions;
   }
@@ -71,12 +83,20 @@ export class ModuleBuilder {
       }
     });
     section(out, SECTION.import, (s) => {
-      s.u32(this.#imports.length + 1);
+      s.u32(this.#imports.length + 1 + this.ownTable);
       for (const { module, name, type } of this.#imports) {
         s.name(module);
         s.name(name);
         s.u8(EXTERNAL_FUNCTION);
         s.u32(type);
+      }
+      if (this.#importedTable !== undefined) {
+        s.name('env');
+        s.name(this.#importedTable);
+        s.u8(EXTERNAL_TABLE);
+        s.u8(FUNCREF);
+        s.u8(0);
+        s.u32(1);
       }
       s.name('env');
       s.name('memory');
@@ -107,10 +127,12 @@ export class ModuleBuilder {
     if (this.#table.length > 0) {
       section(out, SECTION.element, (s) => {
         s.u32(1);
-        s.u32(0);
+        s.u32(2); // active, with a table index and an element kind
+        s.u32(this.ownTable);
         s.u8(0x41);
         s.s32(0);
         s.u8(0x0b);
+        s.u8(0x00); // kind: functions
         s.u32(this.#table.length);
         for (const f of this.#table) s.u32(f);
       });

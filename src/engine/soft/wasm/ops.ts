@@ -83,8 +83,15 @@ export function call(index: number, result: ValType | undefined, args: readonly 
   return { type: result ?? 'i32', op: CALL, args, imm: [index], void: result === undefined };
 }
 
-export function callIndirect(typeIndex: number, result: ValType, index: Expr, args: readonly Expr[]): Expr {
-  return { type: result, op: CALL_INDIRECT, args: [...args, index], imm: [typeIndex, 0] };
+/** Calls the function at `index` of a table. */
+export function callIndirect(
+  table: number,
+  typeIndex: number,
+  result: ValType,
+  index: Expr,
+  args: readonly Expr[],
+): Expr {
+  return { type: result, op: CALL_INDIRECT, args: [...args, index], imm: [typeIndex, table] };
 }
 
 export function select(condition: Expr, yes: Expr, no: Expr): Expr {

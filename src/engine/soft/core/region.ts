@@ -1,0 +1,52 @@
+// What compiled regions call. A region keeps registers in Wasm locals, so nothing in here may look at them: whatever is
+// intricate (devices, page-crossing writes, stores into code) is answered with LEAVE_IT, and the interpreter does it.
+import { AUX_CF, AUX_PO, FLAG_AUX, FLAG_RES, MODE, MODE_64, TLB_CUR } from '../layout';
+import { codeAt, findBlock } from './code';
+import { deliverHere } from './interrupts';
+import { resolveRead, resolveWrite } from './mmu';
+
+/** Answer of an access: the interpreter has to do this instruction. 0 is a fault. */
+const LEAVE_IT: u32 = 1;
+
+/** Host address of `size` bytes for reading after a TLB miss; 0: fault raised; 1: leave it to the interpreter. */
+export function regionRead(lin: i64, size: i32): u32 {
+  if ((<i32>lin & 0xfff) + size > 0x1000) return LEAVE_IT;
+  return resolveRead(load<u32>(TLB_CUR), lin);
+}
+
+/** The same for writing. A page with decoded code never gets a write tag, so stores beside code come here each time. */
+export function regionWrite(lin: i64, size: i32): u32 {
+  if ((<i32>lin & 0xfff) + size > 0x1000) return LEAVE_IT;
+  const host = resolveWrite(load<u32>(TLB_CUR), lin);
+  return host > LEAVE_IT && codeAt(host, size) ? LEAVE_IT : host;
+}
+
+/** A fault in a region whose state has been written back, RIP at the instruction. JUMP or LEAVE. */
+export function regionFault(): i32 {
+  return deliverHere();
+}
+
+/** Kinds of flags that a region leaves to be worked out: operation in bits 3:0, operand size in bytes above. */
+const LOGIC: i32 = 3;
+const ADD: i32 = 1; // in bits 1:0; bit 2 says that a carry came in, which changes nothing here
+
+/** Works out RES and AUX of result = a op b, operands zero-extended, and stores them. */
+export function settleFlags(kind: i32, a: i64, b: i64, r: i64): void {
+  const size = kind >> 4;
+  const op = kind & 3;
+  let aux: i32 = 0;
+  if (op != LOGIC) {
+    const carries: i64 = op == ADD ? (a & b) | ((a | b) & ~r) : (~a & b) | (~(a ^ b) & r);
+    const top = (size << 3) - 32;
+    const high: i32 = top >= 0 ? <i32>(carries >> top) : (<i32>carries) << -top;
+    aux = (high & (<i32>AUX_CF | AUX_PO)) | (<i32>carries & 8);
+  }
+  store<i64>(FLAG_RES, size == 8 ? r : size == 4 ? <i64>(<i32>r) : size == 2 ? <i64>(<i16>r) : <i64>(<i8>r));
+  store<i32>(FLAG_AUX, aux);
+}
+
+/** The block decoded for RIP `low:high` under the present mappings, or 0. Nothing is fetched or filled. */
+export function peekBlock(low: u32, high: u32): u32 {
+  const rip = <i64>low | ((<i64>high) << 32);
+  return findBlock(load<i32>(MODE) & MODE_64 ? rip : rip & 0xffffffff);
+}
