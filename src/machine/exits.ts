@@ -8,17 +8,7 @@ import type { UnhandledAccess } from '../board/bus.js';
 import type { Exit, ExitSink, MsrValue, Vcpu } from '../engine/contract.js';
 
 /** What the board does for the vCPUs. `Board` has this shape; tests hand in less. */
-export interface Buses {
-  portIn(port: number, size: 1 | 2 | 4): number;
-  portOut(port: number, size: 1 | 2 | 4, value: number): void;
-  mmioRead(gpa: number, size: 1 | 2 | 4): number;
-  mmioWrite(gpa: number, size: 1 | 2 | 4, value: number): void;
-  readMsr(cpu: number, msr: number): MsrValue | undefined;
-  writeMsr(cpu: number, msr: number, low: number, high: number): boolean;
-  acknowledgeInterrupt(cpu: number): number;
-  readCr8(cpu: number): number;
-  writeCr8(cpu: number, value: number): void;
-}
+export type Buses = Omit<ExitSink, 'readTsc' | 'entropy'>;
 
 export interface ExitPolicy {
   /** Port access that no device claims: true ends the machine and names it, false reads all ones and ignores writes. */

@@ -254,7 +254,7 @@ export const TLB_HASH_SHIFT = 21;
 /** Lists of filled entries, so that a flush costs what was filled. */
 export const TLB_FILLS = 0x130000;
 
-// Jump cache: linear RIP -> block header, JC_ENTRIES of 16 bytes: +0 i64 rip (TLB_INVALID: none), +8 i32 block, +12 i32 mode.
+// Jump cache: linear RIP -> block header, JC_ENTRIES of 16 bytes: +0 i64 rip, +8 i32 block, +12 i32 mode (-1: none).
 // Index: (rip ^ (rip >> 12)) & (JC_ENTRIES - 1).
 export const JC_BASE = 0x180000;
 export const JC_ENTRIES = 16384; // 256 KiB, to 0x1bffff

@@ -1,6 +1,6 @@
 // The jump cache: RIP and MODE to block header, looked at by the interpreter at every jump that isn't chained. It is
 // indexed by virtual addresses, so it is cleaned whenever an execution translation goes away.
-import { BLK_FLAGS, BLK_PAGE2, JC_BASE, JC_ENTRIES, MODE, TLB_INVALID } from '../layout';
+import { BLK_FLAGS, BLK_PAGE2, JC_BASE, JC_ENTRIES, MODE } from '../layout';
 import { JC_FILLS_GLOBAL, JC_FILLS_NONGLOBAL, JC_FLAGS, JC_PAGES } from './private';
 
 const JF_LISTED_NONGLOBAL = 1;
@@ -15,8 +15,13 @@ const BF_SEVERAL = 0x8000; // under more than one slot: look everywhere
 let nonGlobals: i32 = 0;
 let globals: i32 = 0;
 
+/** By a mode that nobody runs in: RIP may be any number. */
+function invalidate(e: usize): void {
+  store<i32>(e, -1, 12);
+}
+
 export function initJumpCache(): void {
-  for (let i = 0; i < JC_ENTRIES; i++) store<i64>(JC_BASE + (i << 4), TLB_INVALID);
+  for (let i = 0; i < JC_ENTRIES; i++) invalidate(JC_BASE + (i << 4));
   memory.fill(JC_FLAGS, 0, JC_ENTRIES);
   memory.fill(JC_PAGES, 0, 4096);
   nonGlobals = 0;
@@ -64,7 +69,7 @@ export function jcInsert(rip: i64, lin: i64, block: usize, global: bool): void {
 /** Takes one entry out. */
 export function jcRemove(rip: i64): void {
   const e: usize = JC_BASE + (slotOf(rip) << 4);
-  if (load<i64>(e) == rip) store<i64>(e, TLB_INVALID);
+  if (load<i64>(e) == rip) invalidate(e);
 }
 
 /** Takes a block out, wherever it stands. */
@@ -73,11 +78,11 @@ export function jcRemoveBlock(block: usize): void {
   if ((bf & BF_CACHED) == 0) return;
   if (bf & BF_SEVERAL) {
     for (let e: usize = JC_BASE; e < <usize>(JC_BASE + (JC_ENTRIES << 4)); e += 16) {
-      if (load<u32>(e, 8) == <u32>block) store<i64>(e, TLB_INVALID);
+      if (load<u32>(e, 8) == <u32>block) invalidate(e);
     }
   } else {
     const e: usize = JC_BASE + ((bf & BF_SLOT) << 4);
-    if (load<u32>(e, 8) == <u32>block) store<i64>(e, TLB_INVALID);
+    if (load<u32>(e, 8) == <u32>block) invalidate(e);
   }
   store<u16>(block, 0, BLK_FLAGS);
 }
@@ -87,14 +92,14 @@ export function jcFlush(all: bool): void {
     const slot = <i32>load<u16>(JC_FILLS_NONGLOBAL + (i << 1));
     const f = <i32>load<u8>(JC_FLAGS + slot);
     store<u8>(JC_FLAGS + slot, <u8>(f & ~JF_LISTED_NONGLOBAL));
-    if ((f & JF_GLOBAL) == 0) store<i64>(JC_BASE + (slot << 4), TLB_INVALID);
+    if ((f & JF_GLOBAL) == 0) invalidate(JC_BASE + (slot << 4));
   }
   nonGlobals = 0;
   if (!all) return;
   for (let i = 0; i < globals; i++) {
     const slot = <i32>load<u16>(JC_FILLS_GLOBAL + (i << 1));
     store<u8>(JC_FLAGS + slot, 0);
-    store<i64>(JC_BASE + (slot << 4), TLB_INVALID);
+    invalidate(JC_BASE + (slot << 4));
   }
   globals = 0;
   memory.fill(JC_PAGES, 0, 4096);

@@ -40,7 +40,8 @@ export abstract class MachineEmitter extends Emitter {
     return this.let(this.maskAddress(this.effectiveAddress()));
   }
 
-  #tlbEntry(linear: Expr): Expr {
+  /** Address of the TLB entry where a linear address would be (layout.ts has the index). */
+  tlbEntry(linear: Expr): Expr {
     const low = this.let(w.wrap(linear));
     const entry = Math.log2(L.TLB_ENTRY_SIZE);
     const hash = w.xor(w.shrU(low, w.i32c(12 - entry)), w.shrU(low, w.i32c(L.TLB_HASH_SHIFT - entry)));
@@ -50,7 +51,7 @@ export abstract class MachineEmitter extends Emitter {
 
   #pointerTo(linear: Expr, size: number, tag: number, miss: Miss): Expr {
     const lin = this.let(linear);
-    const entry = this.#tlbEntry(lin);
+    const entry = this.tlbEntry(lin);
     // The last byte's page against the first byte's entry: an access that crosses pages misses.
     const last = size > 1 ? w.add(lin, w.i64c(size - 1)) : lin;
     const hit = w.eq(w.load('i64', entry, tag), w.and(last, w.i64c(-4096)));

@@ -324,13 +324,9 @@ class RegionCompiler implements RegionFrame {
     const f = this.#f;
     f.scope(() => {
       const linear = f.let(this.#e.fromEntry(target.block.page - this.#entry.page));
-      const low = f.let(w.wrap(linear));
-      const entrySize = Math.log2(L.TLB_ENTRY_SIZE);
-      const hash = w.xor(w.shrU(low, w.i32c(12 - entrySize)), w.shrU(low, w.i32c(L.TLB_HASH_SHIFT - entrySize)));
-      const slot = w.and(hash, w.i32c((L.TLB_ENTRIES - 1) * L.TLB_ENTRY_SIZE));
-      const entry = f.let(w.add(slot, w.localGet(this.#e.tlbLocal, 'i32')));
+      const entry = this.#e.tlbEntry(linear);
       const there = w.eq(w.load('i64', entry, L.TLB_EXEC), linear);
-      const same = w.eq(w.add(low, w.load('i32', entry, L.TLB_ADDEND)), w.i32c(target.block.host));
+      const same = w.eq(w.add(w.wrap(linear), w.load('i32', entry, L.TLB_ADDEND)), w.i32c(target.block.host));
       f.if(w.eqz(w.and(there, same)), () => this.#leaveTo(rip));
     });
   }
