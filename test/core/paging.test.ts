@@ -156,8 +156,10 @@ function run(kind: PagingKind, s: Scenario): void {
     // Once more, by what the TLB holds now.
     if (s.access === 'write') expect(core.memWrite(signed, 1)).toBe(host);
   } else if (s.access === 'read') expect(m.mmio.map((x) => [x[0], BigInt(x[1])])).toEqual([['r', gpa]]);
-  for (const e of expected.entries)
-    if (e.address < BigInt(MEMORY)) expect(load(e.address, kind === '32-bit' ? 4 : 8)).toBe(e.value);
+  // Tables may lie in themselves: of two levels' marks in one entry, the later one stands.
+  const marked = new Map(expected.entries.map((e) => [e.address, e.value]));
+  for (const [address, value] of marked)
+    if (address < BigInt(MEMORY)) expect(load(address, kind === '32-bit' ? 4 : 8)).toBe(value);
 }
 
 describe('page walks against a model by the book', () => {
