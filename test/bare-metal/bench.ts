@@ -16,6 +16,8 @@ export interface Options {
   ring?: number;
   /** Default: none in protected and v8086 mode. */
   paging?: Paging;
+  /** Default amd64. */
+  arch?: 'amd64' | 'i386';
 }
 
 /** How a run ended: at a HLT of the program's own, or at the stub of a vector with what was pushed there. */
@@ -110,7 +112,8 @@ const sink: ExitSink = {
   },
 };
 
-let engine: Engine | undefined;
+/** One engine for all tests of a file: each starts with a reset and clear memory. */
+const engines = new Map<string, Engine>();
 
 function newOutside(): Outside {
   return {
@@ -144,7 +147,9 @@ export class Bench {
     outside = newOutside();
     this.outside = outside;
     portWrites.length = 0;
-    engine ??= openEngine({ memorySize: L.RAM, cpus: 1, sink, tscHz: 1e9 });
+    const arch = options.arch ?? 'amd64';
+    const engine = engines.get(arch) ?? openEngine({ memorySize: L.RAM, cpus: 1, sink, tscHz: 1e9, arch });
+    engines.set(arch, engine);
     this.engine = engine;
     this.cpu = engine.vcpus[0];
     this.cpu.reset();

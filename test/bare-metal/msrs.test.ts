@@ -84,6 +84,33 @@ describe('MSRs', () => {
   });
 });
 
+describe('a processor without long mode', () => {
+  const at = () => machine('protected', { arch: 'i386' });
+
+  test('says so in CPUID', () => {
+    const b = at();
+    b.set({ rax: 0x8000_0001 }).go('cpuid\n hlt');
+    expect(Number(b.reg('rdx')) & 0x2000_0800).toBe(0);
+    const c = at();
+    c.set({ rax: 0x8000_0008 }).go('cpuid\n hlt');
+    expect(Number(c.reg('rax')) & 0xff00).toBe(0x2000);
+  });
+
+  test('has no EFER.LME, no SYSCALL MSRs, and still NX', () => {
+    for (const [msr, value, good] of [
+      [0xc000_0080, 0x800, true],
+      [0xc000_0080, 0x100, false],
+      [0xc000_0080, 1, false],
+      [0xc000_0081, 0, false],
+      [0xc000_0100, 0, false],
+    ] as const) {
+      const b = at();
+      b.set({ rcx: msr, rax: value, rdx: 0 });
+      expect(b.go('wrmsr\n hlt'), `${msr.toString(16)} ${value}`).toMatchObject(good ? { vector: -1 } : gp0);
+    }
+  });
+});
+
 describe('XCR0', () => {
   const at = (ring = 0) => {
     const b = machine('long', { ring });

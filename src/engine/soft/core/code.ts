@@ -14,10 +14,12 @@ import {
   BLKF_REGION,
   BLOCK_HASH,
   BLOCK_HASH_ENTRIES,
+  COUNT,
   CS,
   CUR_BLOCK,
   H_STALE,
   JUMP,
+  LEAVE,
   MODE,
   MODE_64,
   PAGE_BLOCKS,
@@ -40,6 +42,7 @@ import {
 } from '../layout';
 import { BLOCK_RECORDS, decodeBlock, nextRecord, recordsLeft, resetRecords } from './decode';
 import { regionDropped } from './env';
+import { events } from './events';
 import { x87_resolve } from './float/pointers';
 import { deliverHere } from './interrupts';
 import { jcFlush, jcInsert, jcRemove, jcRemoveBlock } from './jumpcache';
@@ -86,10 +89,7 @@ export function lookup(): u32 {
     lin = (segBase(CS) + rip) & 0xffffffff;
   }
   const host = execHost(lin);
-  if (host == 0) {
-    deliverHere();
-    return 0;
-  }
+  if (host == 0) return deliverAtFetch();
   if (host == 1) return faultAtFetch(V_UD); // FF FF, what the bus gives where nobody answers
   const offset = lin & 0xfff;
   store<i64>(REGS + R_PAGE, rip - offset);
@@ -98,10 +98,7 @@ export function lookup(): u32 {
   if (block == 0) {
     if (recordsLeft() < BLOCK_RECORDS || nodes == PAGE2_NODES_END) flushCode();
     block = decodeBlock(lin, <i32>host, room);
-    if (block == 0) {
-      deliverHere();
-      return 0;
-    }
+    if (block == 0) return deliverAtFetch();
     link(block, host);
   }
   if (load<i32>(block, BLK_PAGE2)) global = global && execGlobal((lin & ~0xfff) + 0x1000);
@@ -111,7 +108,16 @@ export function lookup(): u32 {
 
 function faultAtFetch(vector: i32): u32 {
   raise(vector, 0);
-  deliverHere();
+  return deliverAtFetch();
+}
+
+/**
+ * Delivers the fault that the fetch has raised. It uses a bit of the slice up and lets events in, or else a handler that
+ * can't be fetched would go on for ever.
+ */
+function deliverAtFetch(): u32 {
+  store<i32>(COUNT, load<i32>(COUNT) - 1);
+  if (deliverHere() != LEAVE && load<i32>(COUNT) <= 0) events();
   return 0;
 }
 

@@ -1,6 +1,7 @@
 // Delivery of exceptions and interrupts (SDM vol. 3, chapter 6; 64-bit mode: 6.14; v8086: 20.3).
 // RIP is the address to return to. A fault during delivery leaves the registers as they were.
 import {
+  COUNT,
   CPL,
   CS,
   DS,
@@ -327,6 +328,8 @@ export function deliverHere(): i32 {
 /** The record's instruction has raised a fault. JUMP, or LEAVE. */
 export function deliverFault(rec: u32): i32 {
   stopBefore(rec);
+  // It counts all the same: a handler that faults at once must use its slice up.
+  store<i32>(COUNT, load<i32>(COUNT) - 1);
   // Breakpoints that the instruction has hit count only if it completes.
   store<i32>(PENDING, load<i32>(PENDING) & ~PEND_DB);
   store<i32>(DB_BITS, 0);
