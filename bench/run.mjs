@@ -231,9 +231,9 @@ async function programs(arch) {
 /** Share of one core that a guest takes that waits at its prompt. */
 async function idle(arch) {
   for (const who of ['ours', 'qemu']) {
-    const first = await stamp(launchers(arch, 'vmm.do=none')[who].command, { until: /INIT-IDLE/, settle: 3 });
-    const second = await stamp(launchers(arch, 'vmm.do=none')[who].command, { until: /INIT-IDLE/, settle: 13 });
-    row([`idle ${arch} ${who}`, `${f(((second.memory.cpu - first.memory.cpu) / 10) * 100, 1)} %`], [18, 10]);
+    const { command } = launchers(arch, 'vmm.do=none')[who];
+    const { readings } = await stamp(command, { until: /INIT-IDLE/, samples: [3, 13] });
+    row([`idle ${arch} ${who}`, `${f(((readings[1].cpu - readings[0].cpu) / 10) * 100, 1)} %`], [18, 10]);
   }
 }
 

@@ -18,9 +18,10 @@ function status(pid) {
 /**
  * @param command argv
  * @param until regular expression of the line after which the launcher is killed; without it, runs to its end
- * @returns lines [{t, text}] with t in seconds since start, and the last memory reading
+ * @param samples seconds after that line at which memory and processor time are read; it is killed after the last
+ * @returns lines [{t, text}] with t in seconds since start, the last memory reading, and the readings at `samples`
  */
-export function stamp(command, { until, timeout = 600, settle = 0 } = {}) {
+export function stamp(command, { until, timeout = 600, samples = [0] } = {}) {
   return new Promise((resolve, reject) => {
     const start = process.hrtime.bigint();
     const now = () => Number(process.hrtime.bigint() - start) / 1e9;
@@ -29,6 +30,7 @@ export function stamp(command, { until, timeout = 600, settle = 0 } = {}) {
     let rest = '';
     let errors = '';
     let memory;
+    const readings = [];
     let timedOut = false;
     const watch = setInterval(() => {
       memory = status(child.pid) ?? memory;
@@ -48,11 +50,13 @@ export function stamp(command, { until, timeout = 600, settle = 0 } = {}) {
         rest = rest.slice(n + 1);
         lines.push({ t, text });
         if (until?.test(text)) {
-          memory = status(child.pid) ?? memory;
-          setTimeout(() => {
-            memory = status(child.pid) ?? memory;
-            child.kill('SIGKILL');
-          }, settle * 1000);
+          for (const [i, seconds] of samples.entries()) {
+            setTimeout(() => {
+              memory = status(child.pid) ?? memory;
+              readings[i] = memory;
+              if (i === samples.length - 1) child.kill('SIGKILL');
+            }, seconds * 1000);
+          }
         }
       }
     });
@@ -64,7 +68,7 @@ export function stamp(command, { until, timeout = 600, settle = 0 } = {}) {
         reject(
           new Error(`${command[0]} took more than ${timeout} s; last line: ${lines.at(-1)?.text ?? 'none'}; ${errors}`),
         );
-      else resolve({ lines, end: now(), code, memory, errors });
+      else resolve({ lines, end: now(), code, memory, readings, errors });
     });
   });
 }
