@@ -2,8 +2,8 @@
 import { randomFillSync } from 'node:crypto';
 import type { Host } from '../../machine/host.js';
 
-/** Below this many milliseconds a sleep blocks the thread instead of going through the event loop. */
-const BLOCKING_SLEEP = 2;
+/** Below this many milliseconds a sleep blocks the thread: a guest's tick of 4 ms would go through the event loop twice. */
+const BLOCKING_SLEEP = 5;
 /** Longest delay that setTimeout takes. */
 const LONGEST_TIMEOUT = 2 ** 31 - 1;
 
