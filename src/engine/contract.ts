@@ -147,7 +147,10 @@ export interface Vcpu {
   readonly index: number;
   /** Runs at most about `budget` instructions (an integer from 1 to 2^31-1; overrun: one block). */
   run(budget: number): Exit;
-  /** Instructions retired since the vCPU was made; the deterministic clock. */
+  /**
+   * Instructions since the vCPU was made: the deterministic clock. Attempts that faulted count, and a long REP string
+   * instruction counts more than once, so no guest can stand still in this time.
+   */
   readonly instructions: number;
   /**
    * What the guest's writes of IA32_TSC and IA32_TSC_ADJUST add to the machine's TSC, in ticks: from -2^63 to 2^63, exact
