@@ -213,7 +213,7 @@ export function resolveWrite(set: u32, lin: i64): u32 {
   return load<i32>(BP_DATA) ? MMIO : resolve(set, lin, WRITE);
 }
 
-// ---- what the interpreter calls on a TLB miss (ENGINE.md) --------------------------------------------------------------
+// ---- what the interpreter calls on a TLB miss --------------------------------------------------------------
 export function memRead(lin: i64, size: i32): u32 {
   return slowRead(load<u32>(TLB_CUR), lin, size);
 }

@@ -1,7 +1,7 @@
 // State that only the core knows, in CORE_PRIVATE (0xa00 to 0xfff; float/env.ts has scratch in 0xa00 to 0xa3f, so what
 // JavaScript leaves at MSR_VALUE is zeroed once read), and the tables beside the TLB.
 
-// ---- values that JavaScript leaves for us (ENGINE.md) --------------------------------------------------------------
+// ---- values that JavaScript leaves for us --------------------------------------------------------------
 export const MSR_VALUE = 0xa00;
 export const TSC_VALUE = 0xa08;
 export const ENTROPY_VALUE = 0xa10;
