@@ -4,6 +4,7 @@
  */
 import type { Engine, Exit, ExitSink, Vcpu, VcpuState } from '../../src/engine/contract.js';
 import { assemble, type Bits, type Program } from '../asm/assemble.js';
+import { REGISTER_NAMES } from '../registers.js';
 import { openEngine } from './engines.js';
 import * as L from './layout.js';
 
@@ -44,25 +45,7 @@ export interface PortAccess {
   readonly value: number;
 }
 
-const NAMES = [
-  'rax',
-  'rcx',
-  'rdx',
-  'rbx',
-  'rsp',
-  'rbp',
-  'rsi',
-  'rdi',
-  'r8',
-  'r9',
-  'r10',
-  'r11',
-  'r12',
-  'r13',
-  'r14',
-  'r15',
-] as const;
-export type RegisterName = (typeof NAMES)[number];
+export type RegisterName = (typeof REGISTER_NAMES)[number];
 const WITH_ERROR = new Set([8, 10, 11, 12, 13, 14, 17]);
 const SELECTORS = ['K64', 'KDATA', 'K32', 'U32', 'UDATA', 'U64', 'K16', 'KDATA16', 'TR', 'LDTR'] as const;
 /** Enough for every program here, and little enough that one that hangs ends soon. */
@@ -290,12 +273,12 @@ export class Bench {
   }
 
   reg(name: RegisterName): bigint {
-    return this.state.gpr[NAMES.indexOf(name)];
+    return this.state.gpr[REGISTER_NAMES.indexOf(name)];
   }
 
   set(values: Partial<Record<RegisterName, number | bigint>>): this {
     for (const [name, value] of Object.entries(values))
-      this.state.gpr[NAMES.indexOf(name as RegisterName)] = BigInt.asUintN(64, BigInt(value));
+      this.state.gpr[REGISTER_NAMES.indexOf(name as RegisterName)] = BigInt.asUintN(64, BigInt(value));
     return this;
   }
 

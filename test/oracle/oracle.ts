@@ -1,6 +1,7 @@
 // Compares the software engine with the processor under us, instruction by instruction: the same random state, the same
 // bytes at the same addresses, then every register, flag and byte of memory.
 
+import { REGISTER_NAMES } from '../registers.js';
 import { type Encoded, encode, type Form } from './encodings.js';
 import { EngineFrame, type EngineMode } from './engine-frame.js';
 import {
@@ -26,24 +27,6 @@ import {
   undefinedStatus,
 } from './rules.js';
 
-const NAMES = [
-  'rax',
-  'rcx',
-  'rdx',
-  'rbx',
-  'rsp',
-  'rbp',
-  'rsi',
-  'rdi',
-  'r8',
-  'r9',
-  'r10',
-  'r11',
-  'r12',
-  'r13',
-  'r14',
-  'r15',
-];
 const FLAG_BITS: [string, number][] = [
   ['CF', 1],
   ['PF', 4],
@@ -241,7 +224,7 @@ export class Oracle {
     if (faulted && a.getInt32(F_VECTOR, true) === 13)
       differ('error code', a.getInt32(F_ERROR, true), b.getInt32(F_ERROR, true));
     for (let r = 0; r < (this.native.bits === 64 ? 16 : 8); r++)
-      differ(NAMES[r], a.getBigUint64(r * 8, true), b.getBigUint64(r * 8, true));
+      differ(REGISTER_NAMES[r], a.getBigUint64(r * 8, true), b.getBigUint64(r * 8, true));
     const mask = COMPARED_FLAGS & ~undefinedFlags(form, this.#state);
     const [fa, fb] = [a.getUint32(F_FLAGS, true) & mask, b.getUint32(F_FLAGS, true) & mask];
     if (fa !== fb) {

@@ -4,6 +4,7 @@
  */
 import { type HandlerContext, InterpreterEmitter } from './emit/interpreter-emitter.js';
 import type { CoreImports } from './emit/machine-emitter.js';
+import { ModuleImports } from './emit/module-imports.js';
 import type { HandlerSpec } from './isa/define.js';
 import * as L from './layout.js';
 import { FunctionBuilder, type Label } from './wasm/function.js';
@@ -31,26 +32,6 @@ const HANDLER: Signature = { params: ['i32'], result: 'i32' };
 const at = (address: number) => w.i32c(address);
 const field = (type: 'i32' | 'i64', address: number): Expr => w.load(type, w.i32c(0), address);
 
-class Imports implements CoreImports {
-  readonly #known = new Map<string, { index: number; params: string }>();
-  readonly #module: ModuleBuilder;
-  constructor(module: ModuleBuilder) {
-    this.#module = module;
-  }
-
-  index(name: string, params: readonly ValType[], result: ValType | undefined): number {
-    const signature = `${params.join()}>${result ?? ''}`;
-    const known = this.#known.get(name);
-    if (known) {
-      if (known.params !== signature) throw new Error(`core function ${name}: ${signature}, before ${known.params}`);
-      return known.index;
-    }
-    const index = this.#module.import('core', name, { params, result });
-    this.#known.set(name, { index, params: signature });
-    return index;
-  }
-}
-
 /**
  * @param handlers all handlers of the instruction set
  * @param isHot which of them become cases of `run`
@@ -71,7 +52,7 @@ export function generateInterpreter(
   // Bodies are emitted first, for that is what tells which functions of core are imported; indexes follow.
   const module = new ModuleBuilder();
   module.importTable('regions');
-  const imports = new Imports(module);
+  const imports = new ModuleImports(module);
   const coldFunctions = cold.map((h) => coldHandler(h, imports));
   const types = { handler: module.type(HANDLER), region: module.type({ params: [], result: 'i32' }) };
   const run = runFunction(hot, fixed, hotCount, imports, types, profileAt);
@@ -124,7 +105,7 @@ function runFunction(
   hot: readonly HandlerSpec[],
   fixed: readonly FixedHandler[],
   hotCount: number,
-  imports: Imports,
+  imports: ModuleImports,
   types: { readonly handler: number; readonly region: number },
   profileAt: number | undefined,
 ): FunctionBuilder {

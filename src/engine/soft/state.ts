@@ -5,7 +5,6 @@ import * as L from './layout.js';
 
 /** MSRs that the engine keeps in the CPU state, by number (SDM vol. 4). */
 const OWN_MSRS: readonly (readonly [msr: number, address: number])[] = [
-  [0x10a, 0], // ARCH_CAPABILITIES: constant, listed for completeness of a snapshot's reader
   [0x174, L.MSR_SYSENTER_CS],
   [0x175, L.MSR_SYSENTER_ESP],
   [0x176, L.MSR_SYSENTER_EIP],
@@ -19,7 +18,7 @@ const OWN_MSRS: readonly (readonly [msr: number, address: number])[] = [
   [0xc000_0084, L.MSR_FMASK],
   [0xc000_0102, L.MSR_KERNEL_GS_BASE],
   [0xc000_0103, L.MSR_TSC_AUX],
-].filter(([, address]) => address !== 0) as [number, number][];
+];
 
 const SEGMENTS = ['es', 'cs', 'ss', 'ds', 'fs', 'gs', 'ldtr', 'tr'] as const;
 const CONTROLS = ['cr0', 'cr2', 'cr3', 'cr4', 'efer', 'xcr0'] as const;

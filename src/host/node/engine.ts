@@ -32,9 +32,9 @@ export async function loadSoftModules(): Promise<SoftModules> {
       built('core.wasm').then((bytes) => WebAssembly.compile(bytes)),
       built('interp.wasm').then((bytes) => WebAssembly.compile(bytes)),
       built('tables.bin'),
-      built('handlers.json').then((bytes) => JSON.parse(new TextDecoder().decode(bytes))),
+      process.env.TYPEVISOR_REGIONS ? builtJson('handlers.json') : undefined,
     ]);
-    return { core, interpreter, tables, ...(process.env.TYPEVISOR_REGIONS && { handlers }) };
+    return { core, interpreter, tables, ...(handlers && { handlers }) };
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
     throw new FileError('The software engine has not been built yet; run npm run build.');
@@ -43,4 +43,8 @@ export async function loadSoftModules(): Promise<SoftModules> {
 
 function built(name: string): Promise<Uint8Array<ArrayBuffer>> {
   return readFile(new URL(`dist/engine/soft/${name}`, PACKAGE_ROOT));
+}
+
+async function builtJson(name: string) {
+  return JSON.parse(new TextDecoder().decode(await built(name)));
 }

@@ -8,7 +8,7 @@
  */
 import type { Variant } from '../isa/define.js';
 import * as L from '../layout.js';
-import { AUX_CF, AUX_PO, CPL, EFLAGS, FLAG_AUX, FLAG_RES } from '../layout.js';
+import { AUX_CF, AUX_PO, EFLAGS, FLAG_AUX, FLAG_RES } from '../layout.js';
 import type { FunctionBuilder } from '../wasm/function.js';
 import type { Expr, ValType } from '../wasm/ops.js';
 import * as w from '../wasm/ops.js';
@@ -335,10 +335,6 @@ export abstract class Emitter {
   /** #UD / #NM / #GP guards that many instructions share. */
   raiseIf(condition: Expr, vector: number, errorCode?: Expr): void {
     this.f.if(condition, () => this.raise(vector, errorCode));
-  }
-
-  requireCpl0(): void {
-    this.raiseIf(this.state(CPL, 'i32'), VECTOR.GP, w.i32c(0));
   }
 
   /** EFLAGS bits outside the arithmetic six (DF, IF ...). */

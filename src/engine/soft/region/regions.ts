@@ -3,11 +3,11 @@
  * sampling: the engine says now and then which instruction is next.
  */
 import type { CoreExports } from '../core-exports.js';
+import { ModuleImports } from '../emit/module-imports.js';
 import type { HandlerSpec } from '../isa/define.js';
 import { restoreHandler, type StoredHandler } from '../isa/stored.js';
 import * as L from '../layout.js';
 import { ModuleBuilder } from '../wasm/module.js';
-import type { ValType } from '../wasm/ops.js';
 import { compileRegion } from './compile.js';
 import { type DecodedBlock, readBlock, successorsOf } from './record.js';
 
@@ -56,17 +56,16 @@ export class Regions {
   constructor(host: RegionHost, handlers: readonly (StoredHandler | null)[]) {
     this.#host = host;
     this.#handlers = handlers.map((h) => (h ? restoreHandler(h) : undefined));
-    this.#freeAll();
+    this.#free = Array.from({ length: REGION_SLOTS }, (_, i) => REGION_SLOTS - 1 - i);
   }
 
   /** The next instruction is at RIP. May compile. */
   sample(): void {
-    const { view, core } = this.#host;
+    const { view } = this.#host;
     const mode = view.getUint32(L.MODE, true);
     if (mode & (L.MODE_TF | L.MODE_SEGMENTED)) return;
-    const low = view.getUint32(L.RIP, true);
-    const high = view.getUint32(L.RIP + 4, true);
-    const block = core.peekBlock(low, high);
+    const rip = view.getBigUint64(L.RIP, true);
+    const block = this.#decodedAt(rip);
     if (block === 0) return;
     const known = this.#byEntry.get(block);
     if (known) {
@@ -75,16 +74,18 @@ export class Regions {
     }
     const heat = (this.#heat.get(block) ?? 0) + 1;
     this.#heat.set(block, heat);
-    if (heat === HOT) this.#compile(block, (BigInt(high) << 32n) | BigInt(low));
+    if (heat === HOT) this.#compile(block, rip);
   }
 
   /** Compiles what is at RIP, hot or not (tests). */
   compileAtRip(): void {
-    const { view, core } = this.#host;
-    const low = view.getUint32(L.RIP, true);
-    const high = view.getUint32(L.RIP + 4, true);
-    const block = core.peekBlock(low, high);
-    if (block !== 0 && !this.#byEntry.has(block)) this.#compile(block, (BigInt(high) << 32n) | BigInt(low));
+    const rip = this.#host.view.getBigUint64(L.RIP, true);
+    const block = this.#decodedAt(rip);
+    if (block !== 0 && !this.#byEntry.has(block)) this.#compile(block, rip);
+  }
+
+  #decodedAt(address: bigint): number {
+    return this.#host.core.peekBlock(Number(address & 0xffff_ffffn) | 0, Number(address >> 32n) | 0);
   }
 
   /** A block has gone, or with 0 all code: what was compiled of it must not be entered any more. */
@@ -103,25 +104,12 @@ export class Regions {
     const blocks = this.#grow(entry, rip);
     if (blocks.length === 0) return;
     const module = new ModuleBuilder();
-    const imports = new Map<string, number>();
-    const compiled = compileRegion(blocks, {
-      index: (name: string, params: readonly ValType[], result: ValType | undefined) => {
-        let index = imports.get(name);
-        if (index === undefined) {
-          index = module.import('core', name, { params, result });
-          imports.set(name, index);
-        }
-        return index;
-      },
-    });
+    const compiled = compileRegion(blocks, new ModuleImports(module));
     if (!compiled) {
       this.stats.refused++;
       return;
     }
-    if (this.#free.length === 0) {
-      this.dropped(0);
-      this.#freeAll();
-    }
+    if (this.#free.length === 0) this.dropped(0);
     const slot = this.#free.pop()!;
     module.export('region', module.add(compiled.body));
     const instance = new WebAssembly.Instance(new WebAssembly.Module(module.build(1)), {
@@ -141,7 +129,7 @@ export class Regions {
 
   /** The entry and what it leads to, as far as that has been decoded, breadth first. */
   #grow(entry: number, rip: bigint): DecodedBlock[] {
-    const { view, core } = this.#host;
+    const { view } = this.#host;
     const mode = view.getUint32(L.MODE, true);
     const bits = mode & L.MODE_64 ? 64 : 32;
     const wrap = (a: bigint) => BigInt.asUintN(bits, a);
@@ -153,8 +141,7 @@ export class Regions {
       const address = queue.shift()!;
       if (seen.has(address)) continue;
       seen.add(address);
-      const header =
-        blocks.length === 0 ? entry : core.peekBlock(Number(address & 0xffff_ffffn) | 0, Number(address >> 32n) | 0);
+      const header = blocks.length === 0 ? entry : this.#decodedAt(address);
       if (header === 0 || view.getUint32(header + L.BLK_PAGE2, true) !== 0) continue;
       const block = readBlock(view, header, address & ~0xfffn, this.#handlers, this.#byEntry.get(header)?.original);
       if (block.records[0]?.handler === L.H_STALE) continue;
@@ -211,9 +198,5 @@ export class Regions {
     this.#free.push(region.slot);
     this.#heat.delete(region.entry);
     this.stats.dropped++;
-  }
-
-  #freeAll(): void {
-    this.#free = Array.from({ length: REGION_SLOTS }, (_, i) => REGION_SLOTS - 1 - i);
   }
 }

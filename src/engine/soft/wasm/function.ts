@@ -1,7 +1,7 @@
 /** Builds one WebAssembly function: statements are written at once, expressions are trees handed in (ops.ts). */
 import { ByteWriter } from './bytes.js';
 import type { Signature } from './module.js';
-import { type Expr, i32c, localGet, TYPE_CODE, type ValType, writeExpr } from './ops.js';
+import { type Expr, localGet, TYPE_CODE, type ValType, writeExpr } from './ops.js';
 
 /** A place that `br` can go to: the end of a block, the start of a loop. */
 export interface Label {
@@ -32,10 +32,6 @@ export class FunctionBuilder {
   /** A new local that lives as long as the function. */
   local(type: ValType): number {
     return this.#locals.push(type) - 1;
-  }
-
-  typeOf(local: number): ValType {
-    return this.#locals[local];
   }
 
   /** Temporaries taken inside `body` are free for others afterwards. */
@@ -180,6 +176,3 @@ export class FunctionBuilder {
     this.#depth--;
   }
 }
-
-/** Zero of a type, for initial values. */
-export const ZERO_I32: Expr = i32c(0);
