@@ -65,27 +65,33 @@ async function buildEngine(out) {
   const core = ['src/engine/soft/core/index.ts', '--outFile', relative(root, join(folder, 'core.wasm'))];
   await tool('assemblyscript/bin/asc.js', [...core, ...CORE_FLAGS]);
   const { generate } = await import(pathToFileURL(join(folder, 'generate.js')).href);
-  const { interpreter, tables, handlers } = generate();
+  const { interpreter, tables, handlers, flow } = generate();
   writeFileSync(join(folder, 'interp.wasm'), interpreter);
   writeFileSync(join(folder, 'tables.bin'), tables);
   writeFileSync(join(folder, 'handlers.json'), JSON.stringify(handlers));
+  writeFileSync(join(folder, 'flow.bin'), flow);
 }
 
 /** The command line in few files: loading sixty modules one by one would be a third of the time to a guest's first step. */
 async function bundleCli(out) {
   const { build: bundle } = await import('esbuild');
-  await bundle({
-    entryPoints: [join(out, 'cli/main.js')],
-    outdir: join(out, 'cli'),
-    allowOverwrite: true,
-    bundle: true,
-    splitting: true,
-    format: 'esm',
-    platform: 'node',
-    target: 'node20.19',
-    external: ['commander'],
-    logLevel: 'warning',
-  });
+  // The region compiler's thread is an entry of its own.
+  for (const [folder, file] of [
+    ['cli', 'main.js'],
+    ['host/node', 'region-worker.js'],
+  ])
+    await bundle({
+      entryPoints: [join(out, folder, file)],
+      outdir: join(out, folder),
+      allowOverwrite: true,
+      bundle: true,
+      splitting: true,
+      format: 'esm',
+      platform: 'node',
+      target: 'node20.19',
+      external: ['commander'],
+      logLevel: 'warning',
+    });
 }
 
 /** Renames: at no time does a reader see half a dist. */

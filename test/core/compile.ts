@@ -9,6 +9,8 @@ import { fileURLToPath } from 'node:url';
 import asc from 'assemblyscript/asc';
 import type { SoftModules } from '../../src/engine/soft/engine.js';
 import { type Generated, generate } from '../../src/engine/soft/generate.js';
+import { restoreHandlers } from '../../src/engine/soft/isa/stored.js';
+import { SynchronousCompiler } from '../../src/engine/soft/region/job.js';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const SOFT = join(ROOT, 'src/engine/soft');
@@ -73,9 +75,9 @@ export function generatedParts(): Generated {
 
 /** Everything that SoftEngine needs; with `regions` it compiles what is hot. */
 export async function compileModules(regions = false): Promise<SoftModules> {
-  const { interpreter, tables, handlers } = generatedParts();
+  const { interpreter, tables, handlers, flow } = generatedParts();
   return {
-    ...(regions && { handlers }),
+    ...(regions && { regions: { flow, compiler: () => new SynchronousCompiler(restoreHandlers(handlers)) } }),
     core: await compileCore(),
     interpreter: new WebAssembly.Module(interpreter as Uint8Array<ArrayBuffer>),
     tables,

@@ -42,4 +42,5 @@ export interface CoreImports {
   entropy(): void;
   trace(a: number, b: number): void;
   regionDropped(block: number): void;
+  regionHot(block: number): void;
 }

@@ -5,9 +5,9 @@
  */
 import type { Engine, EngineConfig, EngineStats, ExitSink } from '../contract.js';
 import type { CoreExports, CoreImports } from './core-exports.js';
-import type { StoredHandler } from './isa/stored.js';
 import * as L from './layout.js';
 import { createLinearMemory, SoftMemory } from './memory.js';
+import type { RegionCompiler } from './region/job.js';
 import { REGION_SLOTS, Regions } from './region/regions.js';
 import { SoftVcpu } from './vcpu.js';
 
@@ -18,7 +18,14 @@ export interface SoftModules {
   /** Decode tables. */
   readonly tables: Uint8Array;
   /** For compiled regions; without it everything is interpreted. */
-  readonly handlers?: readonly (StoredHandler | null)[];
+  readonly regions?: RegionParts;
+}
+
+export interface RegionParts {
+  /** How each handler ends its block (generate.ts). */
+  readonly flow: Uint8Array;
+  /** A compiler of the engine's own. */
+  readonly compiler: () => RegionCompiler;
 }
 
 /** At most so many vCPUs: the xAPIC's physical addresses less the broadcast. */
@@ -34,6 +41,7 @@ export class SoftEngine implements Engine {
   readonly runInterpreter: () => number;
   readonly regions: Regions | undefined;
   readonly #sink: ExitSink;
+  readonly #compiler: RegionCompiler | undefined;
   #current: SoftVcpu;
 
   constructor(config: EngineConfig, modules: SoftModules) {
@@ -50,12 +58,11 @@ export class SoftEngine implements Engine {
       core: core.exports,
     });
     this.runInterpreter = interpreter.exports.run as () => number;
-    if (modules.handlers) {
-      const { view, linear } = this;
-      this.regions = new Regions(
-        { view, linear, core: this.core, table, now: () => performance.now() },
-        modules.handlers,
-      );
+    if (modules.regions) {
+      const { view, linear, core } = this;
+      const { flow, compiler } = modules.regions;
+      this.#compiler = compiler();
+      this.regions = new Regions({ view, linear, core, table, flow, compiler: this.#compiler });
     }
     new Uint8Array(this.linear.buffer).set(modules.tables, L.TABLES);
     this.memory = new SoftMemory(this.linear, config.memorySize, (host, length) => this.core.notifyWrite(host, length));
@@ -91,7 +98,9 @@ export class SoftEngine implements Engine {
     };
   }
 
-  close(): void {}
+  close(): void {
+    this.#compiler?.close();
+  }
 
   #configure(config: EngineConfig): void {
     const low = this.memory.regions[0].bytes.length;
@@ -134,7 +143,8 @@ export class SoftEngine implements Engine {
       },
       entropy: () => put(ENTROPY_VALUE, sink.entropy(), sink.entropy()),
       trace: () => {},
-      regionDropped: (block) => this.regions?.dropped(block),
+      regionDropped: (block) => this.regions?.dropped(block >>> 0),
+      regionHot: (block) => this.regions?.hot(block >>> 0),
     };
   }
 }

@@ -3,6 +3,7 @@ import { generateInterpreter } from './interpreter.js';
 import type { HandlerSpec } from './isa/define.js';
 import { expand } from './isa/expand.js';
 import { FIXED_HANDLERS } from './isa/fixed.js';
+import { flowOf } from './isa/flow.js';
 import { HOT } from './isa/hot.js';
 import { INSTRUCTIONS } from './isa/index.js';
 import { type StoredHandler, storeHandler } from './isa/stored.js';
@@ -15,6 +16,8 @@ export interface Generated {
   readonly names: readonly string[];
   /** The handlers by number, less the fixed ones, as JSON can hold them: for the region compiler. */
   readonly handlers: readonly (StoredHandler | null)[];
+  /** How each handler ends its block, by number (isa/flow.ts). */
+  readonly flow: Uint8Array;
 }
 
 /** Cases of the interpreter's big function: what profiles show, and what has longer records than the rest. */
@@ -27,9 +30,15 @@ export function generate(profileAt?: number): Generated {
   const expansion = expand(INSTRUCTIONS);
   const interpreter = generateInterpreter(expansion.handlers, isHot, FIXED_HANDLERS, profileAt);
   const handlers: (StoredHandler | null)[] = interpreter.names.map(() => null);
-  for (const h of expansion.handlers) handlers[interpreter.numberOf(h)] = storeHandler(h);
+  const flow = Uint8Array.from(interpreter.names, (_, number) => flowOf(number, undefined));
+  for (const h of expansion.handlers) {
+    const number = interpreter.numberOf(h);
+    handlers[number] = storeHandler(h);
+    flow[number] = flowOf(number, h);
+  }
   return {
     handlers,
+    flow,
     interpreter: interpreter.wasm,
     tables: expansion.buildTables(interpreter.numberOf),
     names: interpreter.names,

@@ -145,6 +145,7 @@ function runFunction(
 
   /** Finds the block at `rip`, through the jump cache; leaves it in `block` and R_PAGE set. */
   const findBlock = (lookup: Label) => {
+    noteJump();
     const low = w.wrap(rip.get);
     const index = w.and(w.xor(low, w.shrU(low, w.i32c(12))), w.i32c(L.JC_ENTRIES - 1));
     const entry = f.temp('i32');
@@ -190,6 +191,44 @@ function runFunction(
     f.do(w.store('i32', at(0), block.get, L.CUR_BLOCK));
     from.set(rec.get);
     rec.set(w.add(block.get, w.i32c(L.BLK_HEADER)));
+    f.if(w.load('i32', block.get, L.BLK_REGION), () => runRegion(lookup), countHeat);
+  };
+
+  const countHeat = () => {
+    code.set(w.add(w.load('i32', block.get, L.BLK_HEAT), w.i32c(1)));
+    f.do(w.store('i32', block.get, code.get, L.BLK_HEAT));
+    f.if(w.eqz(w.and(code.get, w.i32c(L.HOT_EVERY - 1))), () => f.do(core('blockHot', undefined, block.get)));
+  };
+
+  /** Runs the compiled region that the block is the entry of. Comes back where the interpreter has to go on in a block. */
+  const runRegion = (lookup: Label) => {
+    const before = f.temp('i32');
+    f.set(before, w.add(field('i32', L.COUNT), w.load('i32_16u', block.get, L.BLK_COUNT)));
+    code.set(w.callIndirect(REGIONS, types.region, 'i32', w.load('i32', block.get, L.BLK_REGION), []));
+    // Within a block of the truth where the region has left in mid-block.
+    const retired = w.sub(w.localGet(before, 'i32'), field('i32', L.COUNT));
+    f.do(w.store('i64', at(0), w.add(field('i64', L.STAT_COMPILED), w.extendU(retired)), L.STAT_COMPILED));
+    f.do(w.store('i64', at(0), w.add(field('i64', L.STAT_REGIONS), w.i64c(1)), L.STAT_REGIONS));
+    f.if(w.ne(code.get, w.i32c(L.RESUME)), () => {
+      f.if(w.eq(code.get, w.i32c(L.FAULT)), () => code.set(core('deliverFault', 'i32', field('i32', L.CUR_REC))));
+      f.if(w.eq(code.get, w.i32c(L.LEAVE)), leave);
+      reload();
+      f.br(lookup);
+    });
+    reload();
+    block.set(field('i32', L.CUR_BLOCK));
+    rec.set(field('i32', L.CUR_REC));
+    from.set(w.i32c(0));
+  };
+
+  /** Notes a jump that isn't chained: where indirect ones go is what the region compiler asks. */
+  const noteJump = () => {
+    const note = f.temp('i32');
+    f.set(note, field('i32', L.RECENT_NEXT));
+    const n = w.localGet(note, 'i32', true);
+    f.do(w.store('i32', n, field('i32', L.CUR_BLOCK), L.RECENT));
+    f.do(w.store('i32', n, w.wrap(rip.get), L.RECENT + 4));
+    f.do(w.store('i32', at(0), w.and(w.add(n, w.i32c(8)), w.i32c(L.RECENT_BYTES - 1)), L.RECENT_NEXT));
   };
 
   reload();
@@ -244,17 +283,6 @@ function runFunction(
                   f.scope(() => (handler ? handler.emit(context, imports) : f.unreachable()));
                 });
               }
-              emitters[L.H_REGION] = () => {
-                const slotNumber = w.load('i32', rec.get, L.REC_IMM);
-                code.set(w.callIndirect(REGIONS, types.region, 'i32', slotNumber, []));
-                f.brIf(onCode, w.ne(code.get, w.i32c(L.AGAIN)));
-                // The entry goes back to what it was; the next sample that finds it hot enters the region again.
-                const used = w.load('i32_16u', block.get, L.BLK_COUNT);
-                f.do(w.store('i32', at(0), w.sub(field('i32', L.COUNT), used), L.COUNT));
-                f.do(w.store('i32', rec.get, w.load('i32', block.get, L.BLK_ENTRY_IMM), L.REC_IMM));
-                f.do(w.store('i32_16', rec.get, w.load('i32_16u', block.get, L.BLK_ENTRY_HANDLER), L.REC_HANDLER));
-                f.br(next);
-              };
               for (const h of hot) emitters.push(() => new InterpreterEmitter(h, context, imports).emit());
               dispatch(f, w.load('i32_16u', rec.get, L.REC_HANDLER), emitters, () => {
                 f.do(w.store('i32', at(0), rec.get, L.CUR_REC));

@@ -137,6 +137,11 @@ export const STAT_LOOKUPS = 0x938;
 /** Instructions retired in ended slices, i64. */
 export const STAT_INSTRUCTIONS = 0x940;
 
+/** Counts blocks of compiled regions that have been dropped, i32: a region that has called core looks whether it still holds. */
+export const REGION_DROPS = 0x948;
+/** i32: where in RECENT the next jump is noted, in bytes. */
+export const RECENT_NEXT = 0x950;
+
 /** Machine constants that the engine writes at start. */
 export const CFG_RAM_LOW = 0x960; // i64: bytes of RAM below the PCI hole, at gpa 0
 export const CFG_RAM_HIGH = 0x968; // i64: bytes of RAM at gpa 4 GiB
@@ -149,6 +154,9 @@ export const CFG_PAGE_FLAGS = 0x980; // i32: address of one byte per RAM page: P
 export const CFG_ROM_GPA = 0x988;
 export const CFG_ROM_SIZE = 0x990;
 export const CFG_ROM_HOST = 0x994;
+/** Entries into compiled regions, and instructions retired in them, i64. */
+export const STAT_REGIONS = 0x9a0;
+export const STAT_COMPILED = 0x9a8;
 /** 512 bytes for FXSAVE images that JavaScript asks for. */
 export const FX_IMAGE = 0x1000; // to 0x11ff
 /** gpa that core `translate` found, i64. */
@@ -205,7 +213,7 @@ export const PEND_SMI = 32;
 export const NEXT = 0; // go on with the next record
 export const FAULT = 1; // FAULT_VECTOR/FAULT_ERROR set, state unchanged: deliver it
 export const JUMP = 2; // RIP holds the next instruction's address; mode may have changed
-export const AGAIN = 4; // only from a region: the interpreter has to do the entry's first instruction itself
+export const RESUME = 4; // only from a region: go on at record CUR_REC of block CUR_BLOCK, whose instructions COUNT has paid for
 export const LEAVE = 3; // EXIT_REASON set, RIP is right: return from run()
 
 // ---- fixed handler numbers (the generator gives the rest) ----------------------------------------------------------
@@ -219,7 +227,6 @@ export const H_EAMOFFS = 6; // extension record: u64 offset
 export const H_UD = 7; // raise #UD
 export const H_GP0 = 8; // raise #GP(0): instruction longer than 15 bytes
 export const H_FETCH_FAULT = 9; // the fetch of this instruction's later bytes faulted: fetch again and deliver
-export const H_REGION = 10; // the block is the entry of a compiled region: imm is its slot
 export const H_FIRST_FREE = 16;
 
 // ---- activity ------------------------------------------------------------------------------------------------------
@@ -276,6 +283,9 @@ export const PF_ROM = 4; // reads and fetches as RAM, writes go to the MMIO impo
 export const PAGE_LINES = 0x2100000; // 8 bytes * 1 Mi pages = 8 MiB
 /** Per RAM page: i32 head of the list of blocks that touch it. */
 export const PAGE_BLOCKS = 0x2900000; // 4 MiB
+/** The last jumps that weren't chained: i32 block that jumped, i32 low half of the new RIP; a ring. */
+export const RECENT = 0x2d00000;
+export const RECENT_BYTES = 8192;
 export const RAM_BASE = 0x3000000; // guest RAM, 48 MiB in
 
 // ---- block header (48 bytes) ---------------------------------------------------------------------------------------
@@ -287,11 +297,13 @@ export const BLK_HASH_NEXT = 12; // i32: next header of the hash chain
 export const BLK_PAGE_NEXT = 16; // i32: next header of the page's list
 export const BLK_END = 20; // i32: address just past its last record
 export const BLK_BYTES = 24; // u16: length of the code in bytes (may run into the next page: then PAGE2)
-export const BLK_FLAGS = 26; // u16: BLKF_*
-export const BLKF_REGION = 1; // part of a compiled region
+export const BLK_FLAGS = 26; // u16: where it stands in the jump cache (core/jumpcache.ts)
 export const BLK_PAGE2 = 28; // i32: host page of the second page plus 1, or 0: such blocks are never cached across mappings
-export const BLK_ENTRY_IMM = 32; // i32, u16: what a region's entry has displaced in the first record
-export const BLK_ENTRY_HANDLER = 36;
+export const BLK_REGION = 32; // i32: slot of the compiled region that is entered here, or 0
+export const BLK_PART = 36; // i32: 1 while it is part of a region, compiled or being compiled
+export const BLK_HEAT = 40; // i32: how often the interpreter has entered it
+/** A block is reported hot each time its heat is a multiple of this power of two. */
+export const HOT_EVERY = 16384;
 export const BLK_HEADER = 48;
 
 // ---- decoded record (16 bytes) -------------------------------------------------------------------------------------

@@ -9,8 +9,6 @@ const IMAGE_START = L.REGS;
 const IMAGE_END = L.FX_IMAGE;
 const SHARED_START = L.STAT_BLOCKS;
 const SHARED_END = L.CORE_PRIVATE;
-/** Instructions between two looks at what is hot: a prime, lest loops fall into step with it. */
-const SAMPLE_EVERY = 20_011;
 const MAX_BUDGET = 0x7fff_ffff;
 
 export class SoftVcpu implements Vcpu {
@@ -42,18 +40,7 @@ export class SoftVcpu implements Vcpu {
 
   run(budget: number): Exit {
     if (!(budget >= 1)) throw new RangeError(`budget of ${budget} instructions`);
-    const { regions } = this.#engine;
-    if (!regions) return this.#slice(budget);
-    const end = this.instructions + budget;
-    for (;;) {
-      const exit = this.#slice(Math.min(end - this.instructions, SAMPLE_EVERY));
-      if (exit.kind !== 'budget') return exit;
-      regions.sample();
-      if (this.instructions >= end) return exit;
-    }
-  }
-
-  #slice(budget: number): Exit {
+    this.#engine.regions?.installReady();
     const { view } = this.#engine;
     this.#engine.select(this);
     const activity = view.getUint32(L.ACTIVITY, true);

@@ -5,6 +5,7 @@ import type { Engine, EngineConfig } from '../../engine/contract.js';
 import { SoftEngine, type SoftModules } from '../../engine/soft/engine.js';
 import { FileError } from './files.js';
 import { PACKAGE_ROOT } from './package.js';
+import { ThreadedCompiler } from './region-compiler.js';
 
 export interface ChosenEngine {
   readonly name: string;
@@ -28,13 +29,14 @@ export function chooseEngine(asked: MachineConfig['engine']): ChosenEngine {
 /** What the build has made of the engine, compiled. @throws FileError where it has not been built. */
 export async function loadSoftModules(): Promise<SoftModules> {
   try {
-    const [core, interpreter, tables, handlers] = await Promise.all([
+    const [core, interpreter, tables, flow] = await Promise.all([
       built('core.wasm').then((bytes) => WebAssembly.compile(bytes)),
       built('interp.wasm').then((bytes) => WebAssembly.compile(bytes)),
       built('tables.bin'),
-      process.env.TYPEVISOR_REGIONS ? builtJson('handlers.json') : undefined,
+      process.env.TYPEVISOR_REGIONS ? built('flow.bin') : undefined,
     ]);
-    return { core, interpreter, tables, ...(handlers && { handlers }) };
+    const regions = flow && { flow, compiler: () => new ThreadedCompiler() };
+    return { core, interpreter, tables, ...(regions && { regions }) };
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
     throw new FileError('The software engine has not been built yet; run npm run build.');
@@ -43,8 +45,4 @@ export async function loadSoftModules(): Promise<SoftModules> {
 
 function built(name: string): Promise<Uint8Array<ArrayBuffer>> {
   return readFile(new URL(`dist/engine/soft/${name}`, PACKAGE_ROOT));
-}
-
-async function builtJson(name: string) {
-  return JSON.parse(new TextDecoder().decode(await built(name)));
 }

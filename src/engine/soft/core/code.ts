@@ -7,11 +7,13 @@ import {
   BLK_GPA,
   BLK_HASH_NEXT,
   BLK_HEADER,
+  BLK_HEAT,
   BLK_MODE,
   BLK_PAGE_NEXT,
   BLK_PAGE2,
+  BLK_PART,
+  BLK_REGION,
   BLK_START,
-  BLKF_REGION,
   BLOCK_HASH,
   BLOCK_HASH_ENTRIES,
   COUNT,
@@ -31,6 +33,7 @@ import {
   REC_HANDLER,
   REC_LEN,
   REC_SIZE,
+  REGION_DROPS,
   REGS,
   RIP,
   STAT_BLOCKS,
@@ -178,6 +181,9 @@ function bytesInFirst(block: u32): i32 {
 function link(block: u32, host: u32): void {
   const offset = host - RAM_BASE;
   store<u16>(block, 0, BLK_FLAGS);
+  store<i32>(block, 0, BLK_REGION);
+  store<i32>(block, 0, BLK_PART);
+  store<i32>(block, 0, BLK_HEAT);
   const b = bucket(offset, load<i32>(block, BLK_MODE));
   store<u32>(block, load<u32>(b), BLK_HASH_NEXT);
   store<u32>(b, block);
@@ -295,7 +301,10 @@ function recount(index: u32): void {
 }
 
 function drop(block: u32): void {
-  if (load<u16>(block, BLK_FLAGS) & BLKF_REGION) regionDropped(block);
+  if (load<i32>(block, BLK_PART)) {
+    store<i32>(REGION_DROPS, load<i32>(REGION_DROPS) + 1);
+    regionDropped(block);
+  }
   const gpa = load<u32>(block, BLK_GPA);
   const b = bucket(gpa | load<u16>(block, BLK_START), load<i32>(block, BLK_MODE));
   let p = load<u32>(b);
@@ -328,6 +337,7 @@ function drop(block: u32): void {
 export function flushCode(): void {
   x87_resolve(); // the note names a record
   regionDropped(0);
+  store<i32>(REGION_DROPS, load<i32>(REGION_DROPS) + 1);
   for (let b: usize = BLOCK_HASH; b < <usize>(BLOCK_HASH + BLOCK_HASH_ENTRIES * 4); b += 4) {
     let block = load<u32>(b);
     while (block) {

@@ -19,3 +19,6 @@ export declare function trace(a: i32, b: i32): void;
 
 /** A block of a compiled region has gone (0: all code has): regions that hold it must not run again. */
 export declare function regionDropped(block: u32): void;
+
+/** A block has been interpreted HOT_EVERY times more; R_PAGE is set. */
+export declare function regionHot(block: u32): void;

@@ -2,7 +2,7 @@
 // intricate (devices, page-crossing writes, stores into code) is answered with LEAVE_IT, and the interpreter does it.
 import { AUX_CF, AUX_PO, FLAG_AUX, FLAG_RES, MODE, MODE_64, TLB_CUR } from '../layout';
 import { codeAt, findBlock } from './code';
-import { deliverHere } from './interrupts';
+import { regionHot } from './env';
 import { resolveRead, resolveWrite } from './mmu';
 
 /** Answer of an access: the interpreter has to do this instruction. 0 is a fault. */
@@ -19,11 +19,6 @@ export function regionWrite(lin: i64, size: i32): u32 {
   if ((<i32>lin & 0xfff) + size > 0x1000) return LEAVE_IT;
   const host = resolveWrite(load<u32>(TLB_CUR), lin);
   return host > LEAVE_IT && codeAt(host, size) ? LEAVE_IT : host;
-}
-
-/** A fault in a region whose state has been written back, RIP at the instruction. JUMP or LEAVE. */
-export function regionFault(): i32 {
-  return deliverHere();
 }
 
 /** Kinds of flags that a region leaves to be worked out: operation in bits 3:0, operand size in bytes above. */
@@ -43,6 +38,11 @@ export function settleFlags(kind: i32, a: i64, b: i64, r: i64): void {
   }
   store<i64>(FLAG_RES, size == 8 ? r : size == 4 ? <i64>(<i32>r) : size == 2 ? <i64>(<i16>r) : <i64>(<i8>r));
   store<i32>(FLAG_AUX, aux);
+}
+
+/** From the interpreter: a block has become hot. */
+export function blockHot(block: u32): void {
+  regionHot(block);
 }
 
 /** The block decoded for RIP `low:high` under the present mappings, or 0. Nothing is fetched or filled. */

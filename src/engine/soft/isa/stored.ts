@@ -17,6 +17,11 @@ export function storeHandler({ key, instruction, operands, variant }: HandlerSpe
   return { key, instruction: indexes.get(instruction)!, operands, variant };
 }
 
-export function restoreHandler(stored: StoredHandler): HandlerSpec {
+/** By handler number; undefined for the fixed ones. */
+export function restoreHandlers(stored: readonly (StoredHandler | null)[]): (HandlerSpec | undefined)[] {
+  return stored.map((h) => (h ? restoreHandler(h) : undefined));
+}
+
+function restoreHandler(stored: StoredHandler): HandlerSpec {
   return { ...stored, instruction: INSTRUCTIONS[stored.instruction] };
 }

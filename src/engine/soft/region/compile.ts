@@ -1,27 +1,21 @@
 /**
- * Compiles a region: some blocks with one entry, as one Wasm function. Blocks are laid out in reverse postorder inside nested
- * Wasm blocks, so a branch forward is a `br`; one backward goes through a br_table at the top of a loop, or straight to the
- * loop around a single block. Registers live in locals from the region's entry to its exit.
+ * Compiles a region: some blocks with one entry, as one Wasm function without arguments. Registers live in locals from its
+ * entry to its exit; the ways between blocks become Wasm's own loops and blocks (graph.ts).
  *
- * The function returns JUMP (RIP and all state are written back) or LEAVE, as core's handlers do.
+ * Whether an instruction is interpreted or compiled makes no difference to anybody: COUNT is tested and paid where a block
+ * is entered, as the interpreter does, and an instruction that a region leaves to the interpreter is gone on with in
+ * mid-block. The function returns JUMP (RIP and all state are written back), RESUME or FAULT (at record CUR_REC), or what a
+ * handler of core has answered.
  */
 import type { CoreImports } from '../emit/machine-emitter.js';
+import { FLOW } from '../isa/flow.js';
 import * as L from '../layout.js';
 import { FunctionBuilder, type Label } from '../wasm/function.js';
 import type { Expr } from '../wasm/ops.js';
 import * as w from '../wasm/ops.js';
-import { type DecodedBlock, type DecodedRecord, successorsOf } from './record.js';
+import { type FlowGraph, flowGraph } from './graph.js';
+import { type DecodedBlock, type DecodedRecord, targetOf } from './record.js';
 import { type FlagState, RegionEmitter, type RegionFrame, Unsupported } from './region-emitter.js';
-
-interface Node {
-  readonly block: DecodedBlock;
-  readonly index: number;
-  /** Linear address of its first instruction. */
-  readonly address: bigint;
-  /** Flags that all ways here agree on; undefined while no way has been emitted. */
-  flagsIn: FlagState | undefined;
-  loop: Label | undefined;
-}
 
 export interface CompiledRegion {
   readonly body: FunctionBuilder;
@@ -29,86 +23,100 @@ export interface CompiledRegion {
   readonly instructions: number;
 }
 
-const { JUMP } = L;
+/** Pages whose mapping one region remembers having checked. */
+const MOST_PAGES = 31;
+/** Targets of an indirect jump up to which they are compared one by one. */
+const FEW = 3;
 
 /**
- * @param blocks entry first
+ * @param blocks the entry first
+ * @param indirect by block, the blocks that its indirect jump or return has been seen to go to
  * @returns undefined where the entry's first instruction is one that regions leave alone
  */
-export function compileRegion(blocks: readonly DecodedBlock[], imports: CoreImports): CompiledRegion | undefined {
-  return new RegionCompiler(blocks, imports).compile();
+export function compileRegion(
+  blocks: readonly DecodedBlock[],
+  indirect: readonly (readonly number[])[],
+  imports: CoreImports,
+): CompiledRegion | undefined {
+  return new RegionCompiler(blocks, indirect, imports).compile();
 }
 
+/** How the block being emitted goes on, as its last instruction has said. */
+type Ending = { readonly kind: 'branch'; readonly condition: boolean } | { readonly kind: 'jump' };
+
 class RegionCompiler implements RegionFrame {
-  readonly #imports: CoreImports;
   readonly #f = new FunctionBuilder({ params: [], result: 'i32' });
   readonly #e: RegionEmitter;
-  readonly #entry: DecodedBlock;
-  readonly #nodes: Node[];
-  readonly #byAddress = new Map<bigint, Node>();
+  readonly #blocks: readonly DecodedBlock[];
+  readonly #indirect: readonly (readonly number[])[];
+  readonly #graph: FlowGraph;
+  readonly #byAddress = new Map<bigint, number>();
+  readonly #pages = new Map<bigint, number>();
   readonly #wrap: (address: bigint) => bigint;
-  /** Return sites inside the region: where a RET may go on. */
-  readonly #sites: Node[] = [];
+  // Locals. Ways out: RIP, or with #rec the page and the record to go on at.
   readonly #rip: number;
+  readonly #rec: number;
+  readonly #from: number;
   readonly #faulted: number;
-  /** The interpreter has to do the entry's first instruction. */
-  readonly #again: number;
   readonly #count: number;
   readonly #next: number;
+  readonly #checked: number;
+  readonly #drops: number;
+  readonly #condition: number;
+  readonly #target: number;
   #exit!: Label;
-  #top!: Label;
-  #labels: Label[] = [];
-  // The instruction being emitted.
-  #node!: Node;
+  readonly #loops: Label[] = [];
+  readonly #merges: Label[] = [];
+  /** By block: flags that all ways here so far agree on. */
+  readonly #flagsIn: (FlagState | undefined)[];
+  // What is being emitted.
+  #block!: DecodedBlock;
+  #index = 0;
   #offset = 0;
-  #done = 0;
-  #length = 0;
+  #first!: DecodedRecord;
+  #following = 0;
+  #ending: Ending | undefined;
   #instructions = 0;
-  /** The entry's first instruction is the interpreter's. */
-  #hopeless = false;
+  #useless = false;
 
-  constructor(blocks: readonly DecodedBlock[], imports: CoreImports) {
+  constructor(blocks: readonly DecodedBlock[], indirect: readonly (readonly number[])[], imports: CoreImports) {
     const f = this.#f;
-    this.#imports = imports;
-    this.#entry = blocks[0];
-    const long = (this.#entry.mode & L.MODE_64) !== 0;
+    this.#blocks = blocks;
+    this.#indirect = indirect;
+    const long = (blocks[0].mode & L.MODE_64) !== 0;
     this.#wrap = (a) => BigInt.asUintN(long ? 64 : 32, a);
+    this.#flagsIn = blocks.map(() => undefined);
+    for (const [i, b] of blocks.entries()) {
+      this.#byAddress.set(this.#wrap(b.page + BigInt(b.start)), i);
+      if (!this.#pages.has(b.page)) this.#pages.set(b.page, this.#pages.size);
+    }
+    this.#graph = flowGraph(blocks.map((_, i) => this.#successors(i)));
     this.#rip = f.local('i64');
+    this.#rec = f.local('i32');
+    this.#from = f.local('i32');
     this.#faulted = f.local('i32');
-    this.#again = f.local('i32');
     this.#count = f.local('i32');
     this.#next = f.local('i32');
-    this.#e = new RegionEmitter(f, imports, this, this.#entry.mode);
-    this.#nodes = this.#order(blocks);
+    this.#checked = f.local('i32');
+    this.#drops = f.local('i32');
+    this.#condition = f.local('i32');
+    this.#target = f.local('i64');
+    this.#e = new RegionEmitter(f, imports, this, blocks[0].mode);
   }
 
-  // ---- order ---------------------------------------------------------------------------------------------------------------
-
-  #order(blocks: readonly DecodedBlock[]): Node[] {
-    const byAddress = new Map(blocks.map((b) => [this.#wrap(b.page + BigInt(b.start)), b]));
-    const seen = new Set<bigint>();
-    const post: bigint[] = [];
-    const sites = new Set<bigint>();
-    const visit = (address: bigint): void => {
-      const block = byAddress.get(address);
-      if (!block || seen.has(address)) return;
-      seen.add(address);
-      const { taken, next, isCall } = successorsOf(block, this.#wrap);
-      if (isCall && next !== undefined) sites.add(next);
-      // The way that is laid out next is visited last.
-      if (next !== undefined) visit(next);
-      if (taken !== undefined) visit(taken);
-      post.push(address);
+  /** Blocks of the region that block `i` leads to. */
+  #successors(i: number): number[] {
+    const block = this.#blocks[i];
+    const list: number[] = [...this.#indirect[i]];
+    const add = (address: bigint) => {
+      const to = this.#byAddress.get(this.#wrap(address));
+      if (to !== undefined) list.push(to);
     };
-    visit(this.#wrap(this.#entry.page + BigInt(this.#entry.start)));
-    const nodes = post.reverse().map((address, index): Node => {
-      return { block: byAddress.get(address)!, index, address, flagsIn: undefined, loop: undefined };
-    });
-    for (const n of nodes) {
-      this.#byAddress.set(n.address, n);
-      if (sites.has(n.address)) this.#sites.push(n);
-    }
-    return nodes;
+    const behind = block.page + BigInt(block.next);
+    // What is named first is laid out first: the way on.
+    if (block.flow === FLOW.branch || block.flow === FLOW.fall) add(behind);
+    if (block.flow === FLOW.branch || block.flow === FLOW.jump || block.flow === FLOW.call) add(targetOf(block));
+    return list;
   }
 
   // ---- the function ----------------------------------------------------------------------------------------------------------
@@ -117,12 +125,9 @@ class RegionCompiler implements RegionFrame {
     const f = this.#f;
     f.block((exit) => {
       this.#exit = exit;
-      f.loop((top) => {
-        this.#top = top;
-        this.#nest(this.#nodes.length - 1);
-      });
+      this.#tree(0);
     });
-    if (this.#hopeless) return undefined;
+    if (this.#useless) return undefined;
     this.#epilogue();
     f.inPrologue(() => this.#prologue());
     return { body: f, instructions: this.#instructions };
@@ -134,204 +139,322 @@ class RegionCompiler implements RegionFrame {
     f.set(e.pageLocal, w.load('i64', w.i32c(0), L.REGS + L.R_PAGE));
     f.set(e.tlbLocal, w.load('i32', w.i32c(0), L.TLB_CUR));
     // The interpreter has taken the entry block's length off already.
-    const entered = w.i32c(instructionsIn(this.#entry.records));
-    f.set(this.#count, w.add(w.load('i32', w.i32c(0), L.COUNT), entered));
+    f.set(this.#count, w.add(w.load('i32', w.i32c(0), L.COUNT), w.i32c(this.#blocks[0].count)));
+    f.set(this.#checked, w.i32c(1));
+    f.set(this.#drops, w.load('i32', w.i32c(0), L.REGION_DROPS));
     e.loadRegisters();
     e.loadFlags();
   }
 
   #epilogue(): void {
     const f = this.#f;
+    const local = (index: number, type: 'i32' | 'i64') => w.localGet(index, type);
     this.#e.storeRegisters();
     this.#e.storeFlags();
-    f.do(w.store('i64', w.i32c(0), w.localGet(this.#rip, 'i64'), L.RIP));
-    f.do(w.store('i32', w.i32c(0), w.localGet(this.#count, 'i32'), L.COUNT));
-    f.if(w.localGet(this.#faulted, 'i32'), () =>
-      f.return(w.call(this.#imports.index('regionFault', [], 'i32'), 'i32', [])),
-    );
-    f.return(w.select(w.localGet(this.#again, 'i32'), w.i32c(L.AGAIN), w.i32c(JUMP)));
+    f.do(w.store('i32', w.i32c(0), local(this.#count, 'i32'), L.COUNT));
+    f.do(w.store('i32', w.i32c(0), local(this.#from, 'i32'), L.CUR_BLOCK));
+    f.if(w.eqz(local(this.#rec, 'i32')), () => {
+      f.do(w.store('i64', w.i32c(0), local(this.#rip, 'i64'), L.RIP));
+      f.return(w.i32c(L.JUMP));
+    });
+    f.do(w.store('i64', w.i32c(0), local(this.#rip, 'i64'), L.REGS + L.R_PAGE));
+    f.do(w.store('i32', w.i32c(0), local(this.#rec, 'i32'), L.CUR_REC));
+    f.return(w.select(local(this.#faulted, 'i32'), w.i32c(L.FAULT), w.i32c(L.RESUME)));
   }
 
-  #nest(i: number): void {
-    const f = this.#f;
-    if (i < 0) {
-      const next = w.localGet(this.#next, 'i32');
-      f.brIf(this.#labels[0], w.eqz(next));
-      f.brTable(next, this.#labels, this.#labels[0]);
+  /** A node, and behind it what only it dominates. Node 0 is the dispatcher, node n block n - 1. */
+  #tree(node: number): void {
+    const { merged, loop } = this.#graph.nodes[node];
+    if (!loop) {
+      this.#within(node, merged.length - 1);
       return;
     }
-    f.block((label) => {
-      this.#labels[i] = label;
-      this.#nest(i - 1);
+    this.#f.loop((label) => {
+      this.#loops[node] = label;
+      this.#within(node, merged.length - 1);
     });
-    this.#block(this.#nodes[i]);
   }
 
-  #block(node: Node): void {
-    const e = this.#e;
-    this.#node = node;
-    e.delta = node.block.page - this.#entry.page;
-    // The entry is reached from outside, and whatever has a way back is reached with other flags than those seen so far.
-    e.flags = node.index === 0 || this.#hasWayBack(node) ? 'unknown' : (node.flagsIn ?? 'unknown');
-    const loops = this.#successors(node).includes(node.address);
-    if (loops) {
-      e.flags = 'unknown';
-      this.#f.loop((label) => {
-        node.loop = label;
-        this.#instructionsOf(node);
-      });
-      node.loop = undefined;
-    } else this.#instructionsOf(node);
+  #within(node: number, i: number): void {
+    if (i < 0) {
+      if (node === 0) this.#dispatch();
+      else this.#emitBlock(node - 1);
+      return;
+    }
+    const behind = this.#graph.nodes[node].merged[i];
+    this.#f.block((label) => {
+      this.#merges[behind] = label;
+      this.#within(node, i - 1);
+    });
+    this.#tree(behind);
   }
 
-  #successors(node: Node): bigint[] {
-    const { taken, next, isCall } = successorsOf(node.block, this.#wrap);
-    return [taken, isCall ? undefined : next].filter((a) => a !== undefined);
+  #dispatch(): void {
+    const { dispatched, nodes } = this.#graph;
+    this.#e.flags = nodes[0].loop ? 'unknown' : 'settled';
+    if (dispatched.length === 1) {
+      this.#flagsIn[0] = this.#e.flags;
+      this.#tree(1);
+      return;
+    }
+    const labels = dispatched.map((b) => {
+      this.#flagsIn[b] = 'unknown';
+      return this.#merges[b + 1];
+    });
+    const next = w.localGet(this.#next, 'i32');
+    this.#f.brTable(next, labels, labels[0]);
   }
 
-  /** Whether a block laid out later, or a RET, may come here. */
-  #hasWayBack(node: Node): boolean {
-    if (this.#sites.includes(node)) return true;
-    return this.#nodes.some((n) => n.index >= node.index && this.#successors(n).includes(node.address));
-  }
-
-  #instructionsOf(node: Node): void {
+  #emitBlock(index: number): void {
     const f = this.#f;
-    const { records, start, next } = node.block;
-    const { length, cut } = this.#supported(node);
-    this.#length = cut ? length : instructionsIn(records);
-    this.#instructions += this.#length;
-    f.set(this.#count, w.sub(w.localGet(this.#count, 'i32'), w.i32c(this.#length)));
-    this.#offset = start;
-    this.#done = 0;
-    for (const r of records) {
-      if (cut && this.#done === length) {
-        this.#leaveTo(this.#e.at(this.#offset));
-        return;
-      }
+    const e = this.#e;
+    const block = this.#blocks[index];
+    this.#block = block;
+    this.#index = index;
+    e.delta = block.page - this.#blocks[0].page;
+    e.flags = this.#graph.nodes[index + 1].loop ? 'unknown' : (this.#flagsIn[index] ?? 'unknown');
+    this.#payFor(block);
+    this.#offset = block.start;
+    this.#ending = undefined;
+    this.#first = block.records[0];
+    for (const [i, r] of block.records.entries()) {
       if (r.handler === L.H_FALL) {
-        this.#goTo(this.#wrap(node.block.page + BigInt(next)));
+        this.#ending = { kind: 'branch', condition: false };
+        break;
+      }
+      this.#following = block.records[i + 1]?.address ?? 0;
+      const { flags } = e;
+      if (!f.attempt(() => e.instruction(r), Unsupported)) {
+        e.flags = flags;
+        if (index === 0 && this.#offset === block.start) this.#useless = true;
+        this.leaveHere(w.i32c(0));
         return;
       }
-      this.#e.instruction(r);
       this.#offset += r.length;
-      if (r.length) this.#done++;
+      if (!r.length) continue;
+      this.#instructions++;
+      this.#first = block.records[i + 1];
     }
+    this.#goOn(block);
   }
 
-  /** How many instructions of a block can be compiled: a first pass whose code is thrown away. */
-  #supported(node: Node): { length: number; cut: boolean } {
-    const e = this.#e;
-    const { flags } = e;
-    const known = this.#nodes.map((n) => n.flagsIn);
-    let length = 0;
-    let cut = false;
-    this.#offset = node.block.start;
-    this.#done = 0;
-    this.#length = 0;
-    try {
-      this.#f.attempt(() => {
-        for (const r of node.block.records) {
-          if (r.handler === L.H_FALL) break;
-          e.instruction(r);
-          if (r.length) length++;
-        }
-      });
-    } catch (error) {
-      if (!(error instanceof Unsupported)) throw error;
-      cut = true;
-    }
-    e.flags = flags;
-    this.#nodes.forEach((n, i) => {
-      n.flagsIn = known[i];
-    });
-    if (cut && length === 0 && node.index === 0) this.#hopeless = true;
-    return { length, cut };
-  }
-
-  // ---- ways out (RegionFrame) ------------------------------------------------------------------------------------------------
-
-  leaveHere(faulted: Expr): void {
+  /** A slice ends, and events are looked at, where COUNT is used up. */
+  #payFor(block: DecodedBlock): void {
     const f = this.#f;
-    f.set(this.#faulted, faulted);
-    if (this.#node.index === 0 && this.#done === 0) f.set(this.#again, w.i32c(1));
-    f.set(this.#count, w.add(w.localGet(this.#count, 'i32'), w.i32c(this.#length - this.#done)));
-    this.#leaveTo(this.#e.at(this.#offset));
+    const count = w.localGet(this.#count, 'i32');
+    f.if(w.leS(count, w.i32c(0)), () => this.#leaveTo(this.#e.at(block.start)));
+    f.set(this.#count, w.sub(count, w.i32c(block.count)));
   }
 
-  #leaveTo(rip: Expr): void {
-    this.#e.publishFlags();
-    this.#f.set(this.#rip, rip);
-    this.#f.br(this.#exit);
-  }
-
-  nextRip(): Expr {
-    return this.#e.at(this.#node.block.next);
-  }
-
-  branch(condition: Expr | undefined, short: boolean): void {
-    const { block } = this.#node;
-    const last = block.records.at(-1)!;
-    if (short) throw new Unsupported('a branch that cuts RIP to 16 bits');
-    const taken = this.#wrap(block.page + BigInt(block.next) + BigInt(last.imm));
-    if (!condition) {
+  #goOn(block: DecodedBlock): void {
+    const f = this.#f;
+    const e = this.#e;
+    const ending = this.#ending;
+    if (!ending) throw new Error(`block ${block.header.toString(16)} does not say where it goes on`);
+    if (ending.kind === 'jump') {
+      this.#goToSeen();
+      return;
+    }
+    const behind = this.#wrap(block.page + BigInt(block.next));
+    if (block.flow === FLOW.fall) {
+      this.#goTo(behind);
+      return;
+    }
+    const taken = this.#wrap(targetOf(block));
+    if (!ending.condition) {
       this.#goTo(taken);
       return;
     }
-    this.#f.if(condition, () => this.#goTo(taken));
-    this.#goTo(this.#wrap(block.page + BigInt(block.next)));
+    const index = this.#index;
+    const { flags } = e;
+    const again = () => {
+      this.#block = block;
+      this.#index = index;
+      e.delta = block.page - this.#blocks[0].page;
+      e.flags = flags;
+    };
+    f.if(w.localGet(this.#condition, 'i32'), () => this.#goTo(taken));
+    again();
+    this.#goTo(behind);
   }
 
-  jump(rip: Expr): void {
-    for (const site of this.#sites) {
-      if (this.#node.block.records.at(-1)!.spec!.instruction.name !== 'ret') break;
-      const here = this.#e.fromEntry(site.block.page - this.#entry.page + BigInt(site.block.start));
-      this.#f.if(w.eq(rip, here), () => this.#goTo(site.address));
-    }
-    this.#leaveTo(rip);
-  }
+  // ---- ways from block to block ----------------------------------------------------------------------------------------------
 
   /** On at `address`: a block of the region, or out. */
   #goTo(address: bigint): void {
+    const to = this.#byAddress.get(address);
+    const rip = this.#e.fromEntry(address - this.#blocks[0].page);
+    if (to === undefined) this.#leaveTo(rip);
+    else this.#goToBlock(to, rip);
+  }
+
+  #goToBlock(to: number, rip: Expr): void {
     const f = this.#f;
     const e = this.#e;
-    const rip = e.fromEntry(address - this.#entry.page);
-    const target = this.#byAddress.get(address);
-    if (!target) {
-      this.#leaveTo(rip);
-      return;
-    }
     e.publishFlags();
-    if (target.block.page !== this.#node.block.page) this.#checkMapping(target, rip);
-    if (target.index > this.#node.index) {
-      if (target.flagsIn === undefined) target.flagsIn = e.flags;
-      else if (target.flagsIn !== e.flags) target.flagsIn = 'unknown';
-      f.br(this.#labels[target.index]);
+    if (this.#blocks[to].page !== this.#block.page) this.#checkMapping(this.#blocks[to], rip);
+    const { nodes, dispatched } = this.#graph;
+    const node = nodes[to + 1];
+    if (this.#graph.detours(this.#index, to)) {
+      f.set(this.#next, w.i32c(dispatched.indexOf(to)));
+      f.br(this.#loops[0]);
+    } else if (node.order <= nodes[this.#index + 1].order) f.br(this.#loops[to + 1]);
+    else {
+      if (this.#flagsIn[to] === undefined) this.#flagsIn[to] = e.flags;
+      else if (this.#flagsIn[to] !== e.flags) this.#flagsIn[to] = 'unknown';
+      if (node.merge) f.br(this.#merges[to + 1]);
+      else this.#tree(to + 1);
+    }
+  }
+
+  /** On at the address in #target, if that is a block that this jump is known to go to. */
+  #goToSeen(): void {
+    const f = this.#f;
+    const e = this.#e;
+    const block = this.#block;
+    const index = this.#index;
+    const targets = this.#indirect[index];
+    const rip = w.localGet(this.#target, 'i64');
+    const { flags } = e;
+    const addressOf = (to: number) => {
+      const b = this.#blocks[to];
+      return e.fromEntry(b.page - this.#blocks[0].page + BigInt(b.start));
+    };
+    const goTo = (to: number) => {
+      this.#block = block;
+      this.#index = index;
+      e.delta = block.page - this.#blocks[0].page;
+      e.flags = flags;
+      this.#goToBlock(to, rip);
+    };
+    const out = () => {
+      this.#block = block;
+      e.flags = flags;
+      this.#leaveTo(rip);
+    };
+    const hash = targets.length > FEW ? perfectHash(targets.map((t) => this.#blocks[t].start)) : undefined;
+    if (!hash) {
+      for (const to of targets) f.if(w.eq(rip, addressOf(to)), () => goTo(to));
+      out();
       return;
     }
-    // Backwards: the only places where a slice may end.
-    f.if(w.leS(w.localGet(this.#count, 'i32'), w.i32c(0)), () => this.#leaveTo(rip));
-    if (target.loop) {
-      f.br(target.loop);
-      return;
-    }
-    f.set(this.#next, w.i32c(target.index));
-    f.br(this.#top);
+    const slots: (number | undefined)[] = Array.from({ length: hash.mask + 1 }, () => undefined);
+    for (const to of targets) slots[(this.#blocks[to].start >> hash.shift) & hash.mask] = to;
+    const value = w.and(w.shrU(w.wrap(rip), w.i32c(hash.shift)), w.i32c(hash.mask));
+    const labels: Label[] = [];
+    const nest = (i: number): void => {
+      if (i < 0) {
+        f.block((miss) => {
+          f.brTable(
+            value,
+            slots.map((s) => (s === undefined ? miss : labels[s])),
+            miss,
+          );
+        });
+        out();
+        return;
+      }
+      const to = targets[i];
+      f.block((label) => {
+        labels[to] = label;
+        nest(i - 1);
+      });
+      f.if(w.ne(rip, addressOf(to)), out);
+      goTo(to);
+    };
+    nest(targets.length - 1);
   }
 
   /** Another page: go on only while it is the memory that was compiled. */
-  #checkMapping(target: Node, rip: Expr): void {
+  #checkMapping({ page, host }: DecodedBlock, rip: Expr): void {
     const f = this.#f;
-    f.scope(() => {
-      const linear = f.let(this.#e.fromEntry(target.block.page - this.#entry.page));
-      const entry = this.#e.tlbEntry(linear);
-      const there = w.eq(w.load('i64', entry, L.TLB_EXEC), linear);
-      const same = w.eq(w.add(w.wrap(linear), w.load('i32', entry, L.TLB_ADDEND)), w.i32c(target.block.host));
-      f.if(w.eqz(w.and(there, same)), () => this.#leaveTo(rip));
+    const bit = 1 << Math.min(this.#pages.get(page)!, MOST_PAGES);
+    const checked = w.localGet(this.#checked, 'i32');
+    f.if(w.eqz(w.and(checked, w.i32c(bit))), () => {
+      f.scope(() => {
+        const linear = f.let(this.#e.fromEntry(page - this.#blocks[0].page));
+        const entry = this.#e.tlbEntry(linear);
+        const there = w.eq(w.load('i64', entry, L.TLB_EXEC), linear);
+        const same = w.eq(w.add(w.wrap(linear), w.load('i32', entry, L.TLB_ADDEND)), w.i32c(host));
+        f.if(w.eqz(w.and(there, same)), () => this.#leaveTo(rip));
+      });
+      if (this.#pages.get(page)! < MOST_PAGES) f.set(this.#checked, w.or(checked, w.i32c(bit)));
     });
+  }
+
+  #leaveTo(rip: Expr): void {
+    const f = this.#f;
+    this.#e.publishFlags();
+    f.set(this.#rip, rip);
+    f.set(this.#from, w.i32c(this.#block.header));
+    f.set(this.#rec, w.i32c(0));
+    f.br(this.#exit);
+  }
+
+  #leaveAt(record: number): void {
+    const f = this.#f;
+    this.#e.publishFlags();
+    f.set(this.#rip, this.#e.pageAddress());
+    f.set(this.#from, w.i32c(this.#block.header));
+    f.set(this.#rec, w.i32c(record));
+    f.br(this.#exit);
+  }
+
+  // ---- RegionFrame -------------------------------------------------------------------------------------------------------------
+
+  leaveHere(faulted: Expr): void {
+    this.#f.set(this.#faulted, faulted);
+    this.#leaveAt(this.#first.address);
+  }
+
+  callHandler(call: () => Expr): void {
+    const f = this.#f;
+    const e = this.#e;
+    const put = (value: Expr, address: number) => f.do(w.store(value.type as 'i32' | 'i64', w.i32c(0), value, address));
+    const get = (local: number, type: 'i32' | 'i64', address: number) => f.set(local, w.load(type, w.i32c(0), address));
+    e.settle();
+    e.publishFlags();
+    e.storeFlags();
+    f.later(() => e.storeRegisters());
+    put(w.localGet(this.#count, 'i32'), L.COUNT);
+    put(w.i32c(this.#block.header), L.CUR_BLOCK);
+    put(e.pageAddress(), L.REGS + L.R_PAGE);
+    const code = f.let(call());
+    f.if(code, () => f.return(code));
+    f.later(() => e.loadRegisters());
+    e.loadFlags();
+    e.flags = 'settled';
+    get(this.#count, 'i32', L.COUNT);
+    get(e.tlbLocal, 'i32', L.TLB_CUR);
+    f.set(this.#checked, w.i32c(0));
+    // The handler may have written over the code that is running.
+    f.set(this.#faulted, w.i32c(0));
+    const dropped = w.ne(w.load('i32', w.i32c(0), L.REGION_DROPS), w.localGet(this.#drops, 'i32'));
+    f.if(dropped, () => this.#leaveAt(this.#following));
+  }
+
+  nextRip(): Expr {
+    return this.#e.at(this.#block.next);
+  }
+
+  branch(condition: Expr | undefined): void {
+    if (this.#block.flow === FLOW.none) throw new Unsupported('a branch that cuts RIP to 16 bits');
+    if (condition) this.#f.set(this.#condition, condition);
+    this.#ending = { kind: 'branch', condition: condition !== undefined };
+  }
+
+  jump(rip: Expr): void {
+    this.#f.set(this.#target, rip);
+    this.#ending = { kind: 'jump' };
   }
 }
 
-function instructionsIn(records: readonly DecodedRecord[]): number {
-  return records.reduce((n, r) => n + (r.length ? 1 : 0), 0);
+/** A shift and a mask that tell the numbers apart; undefined where a table of 256 does not. */
+function perfectHash(numbers: readonly number[]): { readonly shift: number; readonly mask: number } | undefined {
+  for (let bits = Math.ceil(Math.log2(numbers.length)); bits <= 8; bits++) {
+    const mask = (1 << bits) - 1;
+    for (let shift = 0; shift + bits <= 12; shift++)
+      if (new Set(numbers.map((n) => (n >> shift) & mask)).size === numbers.length) return { shift, mask };
+  }
+  return undefined;
 }

@@ -1,9 +1,12 @@
-/** Decoded blocks and records as the region compiler reads them out of linear memory (layout.ts). */
+/** Decoded blocks and records as the region compiler reads them (layout.ts). */
 import type { HandlerSpec } from '../isa/define.js';
+import { FLOW, flowOf } from '../isa/flow.js';
 import * as L from '../layout.js';
 
 /** One record, its fields as numbers. */
 export interface DecodedRecord {
+  /** Its address in linear memory. */
+  readonly address: number;
   readonly handler: number;
   /** Undefined for the fixed handlers. */
   readonly spec: HandlerSpec | undefined;
@@ -22,7 +25,7 @@ export interface DecodedRecord {
 
 /** A block, and where it is mapped. */
 export interface DecodedBlock {
-  /** Address of its header. */
+  /** Address of its header in linear memory. */
   readonly header: number;
   /** Linear address of its page. */
   readonly page: bigint;
@@ -32,83 +35,67 @@ export interface DecodedBlock {
   readonly start: number;
   readonly mode: number;
   readonly records: readonly DecodedRecord[];
+  /** Instructions that it counts for. */
+  readonly count: number;
   /** Offset of the instruction behind the block, from its page's start. */
   readonly next: number;
+  /** How it ends: FLOW. */
+  readonly flow: number;
 }
 
 type Handlers = readonly (HandlerSpec | undefined)[];
 
 /**
  * Reads a block.
- * @param original the first record's handler and immediate, where a region's entry has taken their place
+ * @param at offset in `view` of its header, which lies or lay at `header` in linear memory
  */
-export function readBlock(
-  view: DataView,
-  header: number,
-  page: bigint,
-  handlers: Handlers,
-  original?: { readonly handler: number; readonly imm: number },
-): DecodedBlock {
-  const end = view.getUint32(header + L.BLK_END, true);
+export function readBlock(view: DataView, at: number, header: number, page: bigint, handlers: Handlers): DecodedBlock {
+  const end = view.getUint32(at + L.BLK_END, true) - header + at;
   const records: DecodedRecord[] = [];
   let next = 0;
-  let at = header + L.BLK_HEADER;
-  while (at < end) {
-    const first = records.length === 0 && original;
-    const handler = first ? first.handler : view.getUint16(at + L.REC_HANDLER, true);
+  let flow: number = FLOW.none;
+  let r = at + L.BLK_HEADER;
+  while (r < end) {
+    const handler = view.getUint16(r + L.REC_HANDLER, true);
     const spec = handlers[handler];
-    const scale = view.getUint8(at + L.REC_SCALE);
+    const scale = view.getUint8(r + L.REC_SCALE);
     const extended = (scale & L.REC_SCALE_EXT) !== 0;
     records.push({
+      address: r - at + header,
       handler,
       spec,
-      length: view.getUint8(at + L.REC_LEN),
-      a: view.getUint8(at + L.REC_A),
-      b: view.getUint8(at + L.REC_B),
-      base: view.getUint8(at + L.REC_BASE),
-      index: view.getUint8(at + L.REC_INDEX),
+      length: view.getUint8(r + L.REC_LEN),
+      a: view.getUint8(r + L.REC_A),
+      b: view.getUint8(r + L.REC_B),
+      base: view.getUint8(r + L.REC_BASE),
+      index: view.getUint8(r + L.REC_INDEX),
       scale: scale & ~L.REC_SCALE_EXT,
-      disp: view.getInt32(at + L.REC_DISP, true),
-      imm: first ? first.imm : view.getInt32(at + L.REC_IMM, true),
-      wide: extended ? view.getBigUint64(at + L.REC_SIZE, true) : 0n,
+      disp: view.getInt32(r + L.REC_DISP, true),
+      imm: view.getInt32(r + L.REC_IMM, true),
+      wide: extended ? view.getBigUint64(r + L.REC_SIZE, true) : 0n,
     });
-    at += extended ? 2 * L.REC_SIZE : L.REC_SIZE;
+    r += extended ? 2 * L.REC_SIZE : L.REC_SIZE;
     // Whatever ends the block has an extension record behind it, which is the block's last.
-    if (at === end - L.REC_SIZE) {
-      next = view.getInt32(at, true);
+    if (handler === L.H_FALL || spec?.instruction.attributes.ends) {
+      next = view.getInt32(r, true);
+      flow = flowOf(handler, spec);
       break;
     }
   }
   return {
     header,
     page,
-    host: view.getInt32(header + L.BLK_GPA, true) + L.RAM_BASE,
-    start: view.getUint16(header + L.BLK_START, true),
-    mode: view.getInt32(header + L.BLK_MODE, true),
+    host: view.getInt32(at + L.BLK_GPA, true) + L.RAM_BASE,
+    start: view.getUint16(at + L.BLK_START, true),
+    mode: view.getInt32(at + L.BLK_MODE, true),
+    count: view.getUint16(at + L.BLK_COUNT, true),
     records,
     next,
+    flow,
   };
 }
 
-/** What a block can go on with, by linear address. `call` and `site`: a call's target, and where its return comes back. */
-export interface Successors {
-  readonly taken?: bigint;
-  readonly next?: bigint;
-  readonly isCall?: boolean;
-}
-
-const CONDITIONAL = /^(j(?!mp)|loop)/;
-
-export function successorsOf(block: DecodedBlock, wrap: (address: bigint) => bigint): Successors {
-  const last = block.records.at(-1);
-  if (!last) return {};
-  const next = wrap(block.page + BigInt(block.next));
-  if (last.handler === L.H_FALL) return { next };
-  const target = last.spec?.operands.find((o) => o.kind === 'rel');
-  if (!target) return last.spec?.instruction.name === 'call' ? { next, isCall: true } : {};
-  const name = last.spec!.instruction.name;
-  if (target.kind === 'rel' && target.size === 2) return CONDITIONAL.test(name) ? { next } : {};
-  const taken = wrap(block.page + BigInt(block.next) + BigInt(last.imm));
-  if (name === 'call') return { taken, next, isCall: true };
-  return CONDITIONAL.test(name) ? { taken, next } : { taken };
+/** Linear address where a block's relative branch goes. */
+export function targetOf({ page, next, records }: DecodedBlock): bigint {
+  return page + BigInt(next) + BigInt(records.at(-1)!.imm);
 }

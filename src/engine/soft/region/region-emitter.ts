@@ -18,12 +18,17 @@ export class Unsupported extends Error {}
 
 /** What the region's frame does for the emitter. */
 export interface RegionFrame {
-  /** Leaves before the instruction that is being emitted: `faulted` says whether to deliver the pending fault. */
+  /**
+   * Leaves before the instruction that is being emitted: `faulted` says whether to deliver the pending fault; if not, the
+   * interpreter does the instruction.
+   */
   leaveHere(faulted: Expr): void;
+  /** Calls a handler of core with all state written back, obeys its answer and reads the state again. */
+  callHandler(call: () => Expr): void;
   /** Address of the instruction behind the block. */
   nextRip(): Expr;
   /** Relative branch of the block's last instruction; undefined: always. */
-  branch(condition: Expr | undefined, short: boolean): void;
+  branch(condition: Expr | undefined): void;
   jump(rip: Expr): void;
 }
 
@@ -103,6 +108,11 @@ export class RegionEmitter extends MachineEmitter {
   /** Address `offset` bytes into the current block's page. */
   at(offset: number | bigint): Expr {
     return this.maskAddress(w.add(this.#page, w.i64c(this.#delta + BigInt(offset))));
+  }
+
+  /** Linear address of the current block's page, as R_PAGE has it. */
+  pageAddress(): Expr {
+    return w.add(this.#page, w.i64c(this.#delta));
   }
 
   /** Address relative to the entry block's page. */
@@ -225,7 +235,7 @@ export class RegionEmitter extends MachineEmitter {
 
   #pseudo(offset: number): Expr | undefined {
     if (offset === L.R_ZERO) return undefined;
-    if (offset === L.R_PAGE) return w.add(this.#page, w.i64c(this.#delta));
+    if (offset === L.R_PAGE) return this.pageAddress();
     if (offset === L.R_EA) return w.localGet(this.#ea, 'i64');
     return this.#get(offset >> 3);
   }
@@ -279,8 +289,13 @@ export class RegionEmitter extends MachineEmitter {
     this.#frame.leaveHere(w.i32c(1));
   }
 
-  core(name: string): void {
-    throw new Unsupported(name);
+  core(name: string, ...args: number[]): void {
+    const { spec, address, base, index } = this.#record!;
+    // What ends a block leaves the region anyway.
+    if (spec!.instruction.attributes.ends) throw new Unsupported(name);
+    this.setState(L.CUR_REC, w.i32c(address));
+    if (base === L.R_EA || index === L.R_EA) this.setState(L.REGS + L.R_EA, w.localGet(this.#ea, 'i64'));
+    this.#frame.callHandler(() => this.invoke(name, 'i32', [w.i32c(address), ...args.map(w.i32c)]));
   }
 
   call(name: string, result: ValType, ...args: Expr[]): Expr {
@@ -316,11 +331,12 @@ export class RegionEmitter extends MachineEmitter {
   }
 
   jump(rip: Expr): void {
-    this.#frame.jump(this.let(rip));
+    this.#frame.jump(rip);
   }
 
   branch(target: Operand, condition?: Expr): void {
-    this.#frame.branch(condition && this.let(condition), target.kind === 'rel' && target.size === 2);
+    if (target.kind !== 'rel') throw new Error(`${this.key}: branch to ${target.kind}`);
+    this.#frame.branch(condition);
   }
 
   // ---- control flow inside an instruction: what is known of the flags must hold on both ways --------------------------------

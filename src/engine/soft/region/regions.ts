@@ -1,37 +1,39 @@
 /**
- * The regions of one engine: which blocks are hot, what is compiled, where it is entered, and when it must go. Heat comes from
- * sampling: the engine says now and then which instruction is next.
+ * The regions of one engine: which blocks are hot, what is being compiled, where it is entered, and when it must go. The
+ * interpreter counts how often it enters each block, and says when one has become hot.
  */
 import type { CoreExports } from '../core-exports.js';
-import { ModuleImports } from '../emit/module-imports.js';
-import type { HandlerSpec } from '../isa/define.js';
-import { restoreHandler, type StoredHandler } from '../isa/stored.js';
 import * as L from '../layout.js';
-import { ModuleBuilder } from '../wasm/module.js';
-import { compileRegion } from './compile.js';
-import { type DecodedBlock, readBlock, successorsOf } from './record.js';
+import { growRegion } from './grow.js';
+import { REGION_EXPORT, type RegionAnswer, type RegionCompiler } from './job.js';
 
-/** Samples after which a block is compiled. */
-const HOT = 2;
-/** Largest region, in blocks and in instructions. */
-const MOST_BLOCKS = 48;
-const MOST_INSTRUCTIONS = 600;
-/** Slots of the table; when they are used up, all regions go. */
-export const REGION_SLOTS = 1024;
+/** Jobs that may wait for the compiler. */
+const MOST_PENDING = 8;
+/** Slots of the table; when they are used up, all regions go. Slot 0 stays empty: it stands for no region. */
+export const REGION_SLOTS = 2048;
 
 interface Region {
   readonly slot: number;
   readonly entry: number;
   readonly blocks: readonly number[];
-  readonly original: { readonly handler: number; readonly imm: number };
+}
+
+interface Pending {
+  readonly entry: number;
+  readonly blocks: readonly number[];
 }
 
 export interface RegionStats {
   compiled: number;
   dropped: number;
+  /** Compiled in vain: the code had gone meanwhile, or can't be compiled. */
   refused: number;
   instructions: number;
+  bytes: number;
+  /** Milliseconds of the compiler, wherever it runs, and of installing. */
+  emitMs: number;
   compileMs: number;
+  installMs: number;
 }
 
 /** What regions need of their engine. */
@@ -40,163 +42,161 @@ export interface RegionHost {
   readonly linear: WebAssembly.Memory;
   readonly core: CoreExports;
   readonly table: WebAssembly.Table;
-  /** Milliseconds, for statistics only. */
-  readonly now: () => number;
+  readonly flow: Uint8Array;
+  readonly compiler: RegionCompiler;
 }
 
 export class Regions {
-  readonly stats: RegionStats = { compiled: 0, dropped: 0, refused: 0, instructions: 0, compileMs: 0 };
+  readonly stats: RegionStats = {
+    compiled: 0,
+    dropped: 0,
+    refused: 0,
+    instructions: 0,
+    bytes: 0,
+    emitMs: 0,
+    compileMs: 0,
+    installMs: 0,
+  };
   readonly #host: RegionHost;
-  readonly #handlers: (HandlerSpec | undefined)[];
-  #heat = new Map<number, number>();
   readonly #byEntry = new Map<number, Region>();
-  readonly #byBlock = new Map<number, Set<Region>>();
-  #free: number[] = [];
+  /** Regions and jobs that hold a block. */
+  readonly #byBlock = new Map<number, Set<Region | Pending>>();
+  readonly #pending = new Map<number, Pending>();
+  readonly #waiting = new Set<number>();
+  #free: number[];
+  #jobs = 0;
 
-  constructor(host: RegionHost, handlers: readonly (StoredHandler | null)[]) {
+  constructor(host: RegionHost) {
     this.#host = host;
-    this.#handlers = handlers.map((h) => (h ? restoreHandler(h) : undefined));
-    this.#free = Array.from({ length: REGION_SLOTS }, (_, i) => REGION_SLOTS - 1 - i);
+    this.#free = Array.from({ length: REGION_SLOTS - 1 }, (_, i) => REGION_SLOTS - 1 - i);
   }
 
-  /** The next instruction is at RIP. May compile. */
-  sample(): void {
+  /** Installs what the compiler has ready: between slices. */
+  installReady(): void {
+    const { compiler } = this.#host;
+    if (this.#pending.size === 0) return;
+    for (let answer = compiler.poll(); answer; answer = compiler.poll()) this.#install(answer);
+  }
+
+  /** A block has been interpreted often, and is about to be again. */
+  hot(block: number): void {
     const { view } = this.#host;
+    if (this.#pending.size >= MOST_PENDING || this.#waiting.has(block)) return;
     const mode = view.getUint32(L.MODE, true);
     if (mode & (L.MODE_TF | L.MODE_SEGMENTED)) return;
-    const rip = view.getBigUint64(L.RIP, true);
-    const block = this.#decodedAt(rip);
-    if (block === 0) return;
-    const known = this.#byEntry.get(block);
-    if (known) {
-      this.#enter(known);
-      return;
-    }
-    const heat = (this.#heat.get(block) ?? 0) + 1;
-    this.#heat.set(block, heat);
-    if (heat === HOT) this.#compile(block, rip);
+    const page = view.getBigUint64(L.REGS + L.R_PAGE, true);
+    const rip = page + BigInt(view.getUint16(block + L.BLK_START, true));
+    this.#submit(mode & L.MODE_64 ? BigInt.asUintN(64, rip) : BigInt.asUintN(32, rip));
   }
 
-  /** Compiles what is at RIP, hot or not (tests). */
+  /** Compiles what is at RIP, hot or not, and waits for it (tests; the compiler must be synchronous). */
   compileAtRip(): void {
     const rip = this.#host.view.getBigUint64(L.RIP, true);
     const block = this.#decodedAt(rip);
-    if (block !== 0 && !this.#byEntry.has(block)) this.#compile(block, rip);
+    if (block === 0 || this.#byEntry.has(block)) return;
+    this.#submit(rip);
+    const answer = this.#host.compiler.poll();
+    if (answer) this.#install(answer);
+  }
+
+  /** A block has gone, or with 0 all code: what was compiled of it must not be entered any more. */
+  dropped(block: number): void {
+    if (block !== 0) {
+      for (const holder of [...(this.#byBlock.get(block) ?? [])]) this.#forget(holder);
+      this.#waiting.delete(block);
+      return;
+    }
+    for (const region of [...this.#byEntry.values()]) this.#forget(region);
+    for (const pending of [...this.#pending.values()]) this.#forget(pending);
+    this.#waiting.clear();
   }
 
   #decodedAt(address: bigint): number {
     return this.#host.core.peekBlock(Number(address & 0xffff_ffffn) | 0, Number(address >> 32n) | 0);
   }
 
-  /** A block has gone, or with 0 all code: what was compiled of it must not be entered any more. */
-  dropped(block: number): void {
-    if (block !== 0) {
-      for (const region of [...(this.#byBlock.get(block) ?? [])]) this.#remove(region);
-      this.#heat.delete(block);
-      return;
-    }
-    for (const region of [...this.#byEntry.values()]) this.#remove(region);
-    this.#heat = new Map();
+  #submit(rip: bigint): void {
+    const { view, flow, compiler } = this.#host;
+    const job = growRegion({ view, flow, blockAt: (a) => this.#decodedAt(a) }, rip);
+    if (!job) return;
+    const id = ++this.#jobs;
+    const blocks = job.blocks.map((b) => b.header);
+    const pending = { entry: blocks[0], blocks };
+    this.#pending.set(id, pending);
+    this.#waiting.add(pending.entry);
+    this.#hold(pending);
+    compiler.submit({ id, ...job });
   }
 
-  #compile(entry: number, rip: bigint): void {
-    const start = this.#host.now();
-    const blocks = this.#grow(entry, rip);
-    if (blocks.length === 0) return;
-    const module = new ModuleBuilder();
-    const compiled = compileRegion(blocks, new ModuleImports(module));
-    if (!compiled) {
+  #install(answer: RegionAnswer): void {
+    const start = performance.now();
+    const pending = this.#pending.get(answer.id);
+    this.stats.emitMs += answer.emitMs;
+    this.stats.compileMs += answer.compileMs;
+    if (!pending || !answer.module) {
+      // What can't be compiled stays among the waiting: it isn't asked for again.
+      if (pending) {
+        this.#pending.delete(answer.id);
+        this.#release(pending);
+      }
       this.stats.refused++;
       return;
     }
+    this.#pending.delete(answer.id);
+    this.#release(pending);
+    this.#waiting.delete(pending.entry);
     if (this.#free.length === 0) this.dropped(0);
-    const slot = this.#free.pop()!;
-    module.export('region', module.add(compiled.body));
-    const instance = new WebAssembly.Instance(new WebAssembly.Module(module.build(1)), {
-      env: { memory: this.#host.linear },
-      core: this.#host.core,
+    const { view, linear, core, table } = this.#host;
+    const instance = new WebAssembly.Instance(answer.module, {
+      env: { memory: linear },
+      core,
     });
-    this.#host.table.set(slot, instance.exports.region);
-    this.#install(
-      slot,
-      entry,
-      blocks.map((b) => b.header),
-    );
+    const region: Region = { slot: this.#free.pop()!, entry: pending.entry, blocks: pending.blocks };
+    table.set(region.slot, instance.exports[REGION_EXPORT]);
+    view.setUint32(region.entry + L.BLK_REGION, region.slot, true);
+    this.#byEntry.set(region.entry, region);
+    this.#hold(region);
     this.stats.compiled++;
-    this.stats.instructions += compiled.instructions;
-    this.stats.compileMs += this.#host.now() - start;
+    this.stats.instructions += answer.instructions;
+    this.stats.bytes += answer.size;
+    this.stats.installMs += performance.now() - start;
   }
 
-  /** The entry and what it leads to, as far as that has been decoded, breadth first. */
-  #grow(entry: number, rip: bigint): DecodedBlock[] {
-    const { view } = this.#host;
-    const mode = view.getUint32(L.MODE, true);
-    const bits = mode & L.MODE_64 ? 64 : 32;
-    const wrap = (a: bigint) => BigInt.asUintN(bits, a);
-    const blocks: DecodedBlock[] = [];
-    const seen = new Set<bigint>();
-    const queue = [rip];
-    let instructions = 0;
-    while (queue.length > 0 && blocks.length < MOST_BLOCKS && instructions < MOST_INSTRUCTIONS) {
-      const address = queue.shift()!;
-      if (seen.has(address)) continue;
-      seen.add(address);
-      const header = blocks.length === 0 ? entry : this.#decodedAt(address);
-      if (header === 0 || view.getUint32(header + L.BLK_PAGE2, true) !== 0) continue;
-      const block = readBlock(view, header, address & ~0xfffn, this.#handlers, this.#byEntry.get(header)?.original);
-      if (block.records[0]?.handler === L.H_STALE) continue;
-      blocks.push(block);
-      instructions += block.records.length;
-      const { taken, next } = successorsOf(block, wrap);
-      if (next !== undefined) queue.push(next);
-      if (taken !== undefined) queue.push(taken);
-    }
-    return blocks;
-  }
-
-  #install(slot: number, entry: number, blocks: readonly number[]): void {
-    const { view } = this.#host;
-    const first = entry + L.BLK_HEADER;
-    const original = {
-      handler: view.getUint16(first + L.REC_HANDLER, true),
-      imm: view.getInt32(first + L.REC_IMM, true),
-    };
-    const region: Region = { slot, entry, blocks, original };
-    view.setInt32(entry + L.BLK_ENTRY_IMM, original.imm, true);
-    view.setUint16(entry + L.BLK_ENTRY_HANDLER, original.handler, true);
-    this.#enter(region);
-    this.#byEntry.set(entry, region);
-    for (const block of blocks) {
-      const flags = block + L.BLK_FLAGS;
-      view.setUint16(flags, view.getUint16(flags, true) | L.BLKF_REGION, true);
+  #hold(holder: Region | Pending): void {
+    for (const block of holder.blocks) {
+      this.#host.view.setUint32(block + L.BLK_PART, 1, true);
       let set = this.#byBlock.get(block);
       if (!set) {
         set = new Set();
         this.#byBlock.set(block, set);
       }
-      set.add(region);
+      set.add(holder);
     }
   }
 
-  #enter({ entry, slot }: Region): void {
-    const { view } = this.#host;
-    const first = entry + L.BLK_HEADER;
-    view.setInt32(first + L.REC_IMM, slot, true);
-    view.setUint16(first + L.REC_HANDLER, L.H_REGION, true);
+  #release(holder: Region | Pending): void {
+    for (const block of holder.blocks) {
+      const set = this.#byBlock.get(block);
+      set?.delete(holder);
+      if (set?.size === 0) {
+        this.#byBlock.delete(block);
+        this.#host.view.setUint32(block + L.BLK_PART, 0, true);
+      }
+    }
   }
 
-  #remove(region: Region): void {
+  #forget(holder: Region | Pending): void {
+    this.#release(holder);
+    if (!('slot' in holder)) {
+      for (const [id, pending] of this.#pending) if (pending === holder) this.#pending.delete(id);
+      this.#waiting.delete(holder.entry);
+      return;
+    }
     const { view, table } = this.#host;
-    const first = region.entry + L.BLK_HEADER;
-    if (view.getUint16(first + L.REC_HANDLER, true) === L.H_REGION) {
-      view.setUint16(first + L.REC_HANDLER, region.original.handler, true);
-      view.setInt32(first + L.REC_IMM, region.original.imm, true);
-    }
-    this.#byEntry.delete(region.entry);
-    for (const block of region.blocks) this.#byBlock.get(block)?.delete(region);
-    table.set(region.slot, null);
-    this.#free.push(region.slot);
-    this.#heat.delete(region.entry);
+    view.setUint32(holder.entry + L.BLK_REGION, 0, true);
+    this.#byEntry.delete(holder.entry);
+    table.set(holder.slot, null);
+    this.#free.push(holder.slot);
     this.stats.dropped++;
   }
 }

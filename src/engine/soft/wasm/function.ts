@@ -22,6 +22,7 @@ export class FunctionBuilder {
   readonly #free: Record<ValType, number[]> = { i32: [], i64: [], f32: [], f64: [], v128: [] };
   /** Scopes of temporaries: what was taken since the scope began goes back at its end. */
   readonly #scopes: { readonly type: ValType; readonly index: number }[][] = [];
+  readonly #later: { readonly at: number; readonly body: () => void }[] = [];
   #depth = 0;
 
   constructor(signature: Signature) {
@@ -77,18 +78,28 @@ export class FunctionBuilder {
     this.code = code;
   }
 
-  /** Emits, and takes it all back: to see whether it can be emitted. What `body` throws goes on. */
-  attempt(body: () => void): void {
+  /** Emits; takes it all back where `body` throws a `refusal`. Whether it was emitted. */
+  attempt(body: () => void, refusal: abstract new (...args: never[]) => Error): boolean {
     const { length } = this.code;
     const depth = this.#depth;
     const scopes = this.#scopes.length;
+    const later = this.#later.length;
     try {
       body();
-    } finally {
+      return true;
+    } catch (error) {
+      if (!(error instanceof refusal)) throw error;
       this.code.length = length;
       this.#depth = depth;
       this.#scopes.length = scopes;
+      this.#later.length = later;
+      return false;
     }
+  }
+
+  /** What `body` emits when the function is finished comes here: for what is known only at the end. Straight code only. */
+  later(body: () => void): void {
+    this.#later.push({ at: this.code.length, body });
   }
 
   block(body: (label: Label) => void): void {
@@ -145,6 +156,7 @@ export class FunctionBuilder {
   /** The function's body as the code section wants it: locals, code, end. */
   finish(): Uint8Array {
     const out = new ByteWriter();
+    const body = this.#complete();
     const own = this.#locals.slice(this.signature.params.length);
     const groups: { type: ValType; count: number }[] = [];
     for (const type of own) {
@@ -158,11 +170,29 @@ export class FunctionBuilder {
       out.u8(TYPE_CODE[type]);
     }
     out.bytes(this.#prologue.view());
-    out.bytes(this.code.view());
+    out.bytes(body.view());
     // A function whose every path returns or branches still needs a value of the right type on the stack at its end.
     if (this.signature.result) out.u8(0x00);
     out.u8(OP.end);
     return out.view().slice();
+  }
+
+  /** The code with what was put off in its places. */
+  #complete(): ByteWriter {
+    if (this.#later.length === 0) return this.code;
+    const { code } = this;
+    const bytes = code.view();
+    const whole = new ByteWriter();
+    let done = 0;
+    for (const { at, body } of this.#later) {
+      whole.bytes(bytes.subarray(done, at));
+      this.code = whole;
+      body();
+      done = at;
+    }
+    this.code = code;
+    whole.bytes(bytes.subarray(done));
+    return whole;
   }
 
   #open(op: number): void {
