@@ -196,6 +196,23 @@ describe('CPUID', () => {
     }
   });
 
+  test('SPEC_CTRL takes exactly the bits that leaf 7 offers', () => {
+    const offered = [
+      [0, bit(leaf7.edx, 26)],
+      [1, bit(leaf7.edx, 27)],
+      [2, bit(leaf7.edx, 31)],
+      [10, leaf7.eax >= 2 && bit(cpuid(7, 2).edx, 4)],
+    ] as const;
+    for (let n = 0; n < 16; n++) {
+      const b = machine('long');
+      b.set({ rcx: 0x48, rax: 1 << n, rdx: 0 });
+      const good = offered.some(([at, is]) => at === n && is);
+      expect(b.go('wrmsr\n rdmsr\n hlt'), `bit ${n}`).toMatchObject(good ? { vector: -1 } : gp0);
+      expect(b.reg('rax'), `bit ${n}`).toBe(BigInt(1 << n));
+    }
+    expect(cpuid(7, 3)).toEqual({ eax: 0, ebx: 0, ecx: 0, edx: 0 });
+  });
+
   test('the ID flag can be toggled', () => {
     const b = machine('protected');
     b.go(

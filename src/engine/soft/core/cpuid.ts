@@ -73,6 +73,9 @@ const LEAF7_EDX =
   (1 << 29) | // ARCH_CAPABILITIES
   (1 << 31); // SSBD
 
+/** Leaf 7, subleaf 2: BHI_DIS_S. Linux without it clears the branch history by a loop at each system call, BHI_NO or not. */
+const LEAF7_2_EDX = 1 << 4;
+
 const EXT1_ECX =
   (1 << 0) | // LAHF in 64-bit mode
   (1 << 5) | // LZCNT
@@ -213,8 +216,8 @@ export function op_cpuid(rec: u32): i32 {
       set(4, 0, 0, 0);
       break;
     case 7:
-      if (sub == 0) set(0, LEAF7_EBX, LEAF7_ECX, LEAF7_EDX);
-      else set(0, 0, 0, 0);
+      if (sub == 0) set(2, LEAF7_EBX, LEAF7_ECX, LEAF7_EDX);
+      else set(0, 0, 0, sub == 2 ? LEAF7_2_EDX : 0);
       break;
     case 0xb:
       leafB(sub);

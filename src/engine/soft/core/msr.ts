@@ -113,7 +113,7 @@ function hidden(msr: u32): bool {
 function writable(msr: u32): i64 {
   switch (msr) {
     case 0x48:
-      return 7; // IBRS STIBP SSBD
+      return 0x407; // IBRS STIBP SSBD BHI_DIS_S
     case 0x174:
       return 0xffffffff;
     case 0x175:
