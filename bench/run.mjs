@@ -1,28 +1,24 @@
 /**
- * Measures Typevisor against QEMU's TCG: the same kernel, initial RAM disk and command line in both, in turn (A B A B …),
- * medians and ratios. `npm run bench -- --help`.
+ * Measures Typevisor against QEMU's TCG, v86 and the bare processor: the same kernel, initial RAM disk and command line, the
+ * launchers in turn (A B C A B C …), medians, ratios, and a verdict on each target. bench/README.md says how to read it;
+ * `npm run bench -- --help`.
  */
-import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { f, geometricMean, judge, median, PROGRAMS, parseBench, row, verdictLine } from './lib/figures.mjs';
 import { benchGuest } from './lib/guests.mjs';
+import { bootable, LAUNCHERS, launcher } from './lib/launchers.mjs';
+import { runNative, truth } from './lib/native.mjs';
 import { stamp } from './lib/stamp.mjs';
-
-const CLI = join(dirname(fileURLToPath(import.meta.url)), '..', 'dist', 'cli', 'main.js');
-const PROGRAMS =
-  'crc sha collatz div fib interp qsort list memcpy repmov words fault getppid read1 fork exec pipe nbody mandel libm nbody87 mandel87'.split(
-    ' ',
-  );
-const QEMU = 'qemu-system-x86_64';
 
 const { values: options } = parseArgs({
   options: {
     runs: { type: 'string', default: '5' },
     arch: { type: 'string', default: 'amd64,i386' },
     what: { type: 'string', default: 'boot,speed,programs,idle' },
+    launchers: { type: 'string', default: LAUNCHERS.join() },
     programs: { type: 'string', default: PROGRAMS.join() },
     scale: { type: 'string', default: '25' },
     help: { type: 'boolean', default: false },
@@ -30,113 +26,94 @@ const { values: options } = parseArgs({
 });
 if (options.help) {
   console.log(`npm run bench -- [options]
-  --what boot,speed,programs,idle   what to measure
-  --arch amd64,i386                 guests
-  --runs N                          runs of each launcher, medians are printed (5)
-  --programs a,b                    which programs (all)
-  --scale PERCENT                   length of the programs (25)`);
+  --what boot,speed,programs,idle     what to measure
+  --arch amd64,i386                   guests
+  --launchers ours,qemu,v86,native    whom to measure
+  --runs N                            runs of each launcher, medians are printed (5)
+  --programs a,b                      which programs (all)
+  --scale PERCENT                     length of the programs (25); busybox's have one length`);
   process.exit(0);
 }
-const runs = Number(options.runs);
-const arches = options.arch.split(',');
-const what = new Set(options.what.split(','));
+
+/** Refuses what is not in the list, rather than measure nothing of it. */
+function chosen(name, known) {
+  const list = options[name].split(',');
+  const unknown = list.find((word) => !known.includes(word));
+  if (unknown === undefined) return list;
+  console.error(`--${name} does not know "${unknown}"; it knows ${known.join()}.`);
+  process.exit(2);
+}
+
+function whole(name) {
+  const n = Number(options[name]);
+  if (Number.isInteger(n) && n >= 1) return n;
+  console.error(`--${name} is a whole number from 1, not "${options[name]}".`);
+  process.exit(2);
+}
+
+const runs = whole('runs');
+const scale = String(whole('scale'));
+const arches = chosen('arch', ['amd64', 'i386']);
+const what = new Set(chosen('what', ['boot', 'speed', 'programs', 'idle']));
+const wanted = chosen('launchers', LAUNCHERS);
+const selected = PROGRAMS.filter((name) => chosen('programs', PROGRAMS).includes(name));
+const list = selected.length === PROGRAMS.length ? 'all' : selected.join();
 const scratch = mkdtempSync(join(tmpdir(), 'typevisor-bench-'));
 process.on('exit', () => rmSync(scratch, { recursive: true, force: true }));
 
-const median = (list) => {
-  const s = [...list].sort((a, b) => a - b);
-  return s.length % 2 ? s[s.length >> 1] : (s[s.length / 2 - 1] + s[s.length / 2]) / 2;
-};
-const f = (n, digits = 2) => (n === undefined || Number.isNaN(n) ? '-' : n.toFixed(digits));
-
-function launchers(arch, words) {
-  const guest = benchGuest(arch);
-  const append = `console=ttyS0 quiet cryptomgr.notests ${words}`;
-  const stats = join(scratch, `stats-${process.hrtime.bigint()}.json`);
-  return {
-    ours: {
-      command: [
-        process.execPath,
-        CLI,
-        'run',
-        '--arch',
-        arch,
-        '--kernel',
-        guest.kernel,
-        '--initrd',
-        guest.initrd,
-        '--memory',
-        '512M',
-        '--append',
-        append,
-        '--no-reboot',
-        '--stats',
-        stats,
-      ],
-      stats: () => JSON.parse(readFileSync(stats, 'utf8')),
-    },
-    qemu: {
-      command: [
-        QEMU,
-        '-accel',
-        'tcg',
-        '-M',
-        'pc',
-        '-m',
-        '512',
-        '-nodefaults',
-        '-no-reboot',
-        '-display',
-        'none',
-        '-serial',
-        'stdio',
-        '-kernel',
-        guest.kernel,
-        '-initrd',
-        guest.initrd,
-        '-append',
-        append,
-      ],
-    },
-  };
-}
-
 const line = (result, re) => result.lines.find((l) => re.test(l.text));
-function row(cells, widths) {
-  console.log(cells.map((c, i) => (i ? String(c).padStart(widths[i]) : String(c).padEnd(widths[i]))).join('  '));
+
+/** Something went wrong that makes figures worthless: said at once, and in the exit status. */
+function fail(message) {
+  console.log(`ERROR: ${message}`);
+  process.exitCode = 1;
 }
 
+/** Runs a launcher; undefined, with the error said, where it does not come to the line `until` or `mark`. */
+async function attempt(who, arch, words, stampOptions) {
+  try {
+    const result = await stamp(launcher(who, arch, words, scratch).command, stampOptions);
+    const last = stampOptions.until ?? stampOptions.mark;
+    if (line(result, last)) return result;
+    fail(`${who} ${arch} ended without ${last}, at "${result.lines.at(-1)?.text ?? ''}" ${result.errors.trim()}`);
+  } catch (error) {
+    fail(`${who} ${arch}: ${error.message}`);
+  }
+  return undefined;
+}
+
+/** Start of the process to the first line of /init. Returns ratios ours/peer. */
 async function boot(arch) {
-  const times = { ours: [], qemu: [] };
-  const memory = { ours: [], qemu: [] };
+  const who = bootable(arch, wanted);
+  const times = Object.fromEntries(who.map((name) => [name, []]));
+  const memory = Object.fromEntries(who.map((name) => [name, []]));
   for (let n = 0; n <= runs; n++) {
-    for (const who of ['ours', 'qemu']) {
-      const result = await stamp(launchers(arch, 'vmm.do=none')[who].command, { until: /BOOT-OK/, timeout: 180 });
-      const mark = line(result, /BOOT-OK/);
-      if (!mark) throw new Error(`${who} did not reach /init: ${result.errors}`);
-      if (n === 0) continue; // warm-up
-      times[who].push(mark.t);
-      memory[who].push((result.memory?.rssKib ?? 0) / 1024);
+    for (const name of who) {
+      const result = await attempt(name, arch, 'vmm.do=none', { until: /BOOT-OK/, timeout: 180 });
+      if (result === undefined || n === 0) continue; // the first is a warm-up
+      times[name].push(line(result, /BOOT-OK/).t);
+      memory[name].push((result.memory?.rssKib ?? 0) / 1024);
     }
   }
-  const ratios = times.ours.map((t, i) => t / times.qemu[i]);
+  const of = (table, name) => (table[name]?.length ? median(table[name]) : undefined);
+  const ratio = (peer) => (of(times, 'ours') ?? Number.NaN) / (of(times, peer) ?? Number.NaN);
   row(
     [
       `boot ${arch}`,
-      f(median(times.ours)),
-      f(median(times.qemu)),
-      `${f(median(ratios))} x`,
-      f(median(memory.ours), 0),
-      f(median(memory.qemu), 0),
+      ...['ours', 'qemu', 'v86'].map((name) => f(of(times, name))),
+      ...['qemu', 'v86'].map((name) => f(ratio(name))),
+      ...['ours', 'qemu', 'v86'].map((name) => f(of(memory, name), 0)),
     ],
-    [18, 10, 10, 8, 10, 10],
+    BOOT_WIDTHS,
   );
+  return Object.fromEntries(['qemu', 'v86'].map((p) => [p, ratio(p)]).filter(([, r]) => !Number.isNaN(r)));
 }
+const BOOT_WIDTHS = [18, 8, 8, 8, 7, 7, 8, 8, 8];
 
 /** Instructions per second, from the launcher's own counters: a whole run less a run that only boots. */
 async function speed(arch) {
   const counted = async (words, name) => {
-    const { ours } = launchers(arch, words);
+    const ours = launcher('ours', arch, words, scratch);
     const result = await stamp(ours.command, { timeout: 300 });
     const from = name ? line(result, /BENCH-START/)?.t : 0;
     const to = name ? line(result, new RegExp(`^BENCH ${name} `))?.t : line(result, /BOOT-OK/)?.t;
@@ -150,101 +127,102 @@ async function speed(arch) {
     [18, 10, 12],
   );
   for (const name of ['crc', 'sha', 'fib']) {
-    const list = [];
+    const found = [];
     for (let n = 0; n < runs; n++) {
-      const r = await counted(`vmm.do=bench vmm.bench=${name} vmm.scale=${options.scale}`, name);
-      list.push((r.instructions - bootInstructions) / r.seconds / 1e6);
+      const r = await counted(`vmm.do=bench vmm.bench=${name} vmm.scale=${scale}`, name);
+      found.push((r.instructions - bootInstructions) / r.seconds / 1e6);
     }
-    row([`${name} ${arch}`, f(median(list), 0), ''], [18, 10, 12]);
+    row([`${name} ${arch}`, f(median(found), 0), ''], [18, 10, 12]);
   }
 }
 
-function parseBench(lines) {
-  const out = new Map();
-  let start;
-  for (const { t, text } of lines) {
-    if (text.startsWith('BENCH-START ')) start = t;
-    const m = /^BENCH (\S+) ([\d.]+) chk=(\w+)/.exec(text);
-    if (m) out.set(m[1], { seconds: t - start, checksum: m[3] });
-  }
-  return out;
-}
-
-async function programs(arch) {
-  const wanted = options.programs.split(',');
-  const words = `vmm.do=bench vmm.bench=${wanted.join()} vmm.scale=${options.scale}`;
-  const native = spawnSync(benchGuest(arch).native, [wanted.join(), options.scale], { encoding: 'utf8' });
-  const truth = new Map(
-    [...native.stdout.matchAll(/^BENCH (\S+) ([\d.]+) chk=(\w+)/gm)].map((m) => [
-      m[1],
-      { seconds: Number(m[2]), checksum: m[3] },
-    ]),
-  );
-  const all = { ours: new Map(), qemu: new Map() };
-  const peak = {};
+/** Runs the programs in every launcher, in turn. Returns {who: {seconds: Map(name, [s]), sums: Map(name, Set), rss: [MiB]}}. */
+async function measurePrograms(arch) {
+  const who = [...bootable(arch, wanted), ...(wanted.includes('native') ? ['native'] : [])];
+  const all = Object.fromEntries(who.map((name) => [name, { seconds: new Map(), sums: new Map(), rss: [] }]));
   for (let n = 0; n < runs; n++) {
-    for (const who of ['ours', 'qemu']) {
-      const result = await stamp(launchers(arch, words)[who].command, { timeout: 1800 });
-      peak[who] = (result.memory?.peakKib ?? 0) / 1024;
-      for (const [name, r] of parseBench(result.lines)) {
-        const entry = all[who].get(name) ?? { seconds: [], checksum: r.checksum };
-        entry.seconds.push(r.seconds);
-        all[who].set(name, entry);
+    for (const name of who) {
+      let found;
+      if (name === 'native') found = runNative(benchGuest(arch), list, scale);
+      else {
+        const words = `vmm.do=bench vmm.bench=${list} vmm.scale=${scale}`;
+        const result = await attempt(name, arch, words, { mark: /^BENCH-DONE/, timeout: 1800 });
+        if (result === undefined) continue;
+        found = parseBench(result.lines);
+        if (result.marked) all[name].rss.push(result.marked.rssKib / 1024);
+      }
+      for (const [program, { seconds, checksum }] of found) {
+        const times = all[name].seconds.get(program) ?? [];
+        const sums = all[name].sums.get(program) ?? new Set();
+        all[name].seconds.set(program, [...times, seconds]);
+        all[name].sums.set(program, sums.add(checksum));
       }
     }
   }
-  let product = 0;
-  let count = 0;
-  let wrong = 0;
-  const widths = [18, 10, 10, 10, 8, 12];
-  row([`program (${arch})`, 'ours s', 'qemu s', 'native s', 'ratio', 'checksum'], widths);
-  for (const name of wanted) {
-    const ours = all.ours.get(name);
-    const qemu = all.qemu.get(name);
-    const expected = truth.get(name);
-    const ratio = ours && qemu ? median(ours.seconds) / median(qemu.seconds) : Number.NaN;
-    if (!Number.isNaN(ratio)) {
-      product += Math.log(ratio);
-      count++;
+  return all;
+}
+
+/** The table of the programs. Returns {programs: {peer: Map(program, ratio)}, memory: {peer: ratio}}. */
+async function programs(arch) {
+  const right = truth(benchGuest(arch), list, scale);
+  const all = await measurePrograms(arch);
+  const peers = ['qemu', 'v86', 'native'].filter((name) => all[name]);
+  const widths = [18, ...['ours', ...peers].map(() => 9), ...peers.map(() => 8), 10];
+  row([arch, 'ours s', ...peers.map((p) => `${p} s`), ...peers.map((p) => `/${p}`), 'checksum'], widths);
+  const ratios = Object.fromEntries(peers.map((p) => [p, new Map()]));
+  const wrong = [];
+  for (const name of selected) {
+    const time = (who) => (all[who]?.seconds.has(name) ? median(all[who].seconds.get(name)) : undefined);
+    for (const p of peers) {
+      const ratio = (time('ours') ?? Number.NaN) / (time(p) ?? Number.NaN);
+      if (Number.isFinite(ratio)) ratios[p].set(name, ratio);
     }
-    // libm picks its code by the processor's features (FMA): ours has none, so QEMU's sum is the one to meet.
-    const meets = [expected?.checksum, name === 'libm' ? qemu?.checksum : undefined].includes(ours?.checksum);
-    if (!meets) wrong++;
-    row(
-      [
-        name,
-        f(ours && median(ours.seconds), 3),
-        f(qemu && median(qemu.seconds), 3),
-        f(expected?.seconds, 3),
-        f(ratio),
-        meets ? 'same' : `WRONG ${ours?.checksum}`,
-      ],
-      widths,
-    );
+    const differing = Object.keys(all).filter((who) => !meets(right.get(name), all[who].sums.get(name)));
+    for (const who of differing) wrong.push(wrongLine(who, arch, name, all[who].sums.get(name), right.get(name)));
+    const verdict = !all.ours ? '' : differing.includes('ours') ? 'WRONG' : all.ours.sums.has(name) ? 'same' : '-';
+    const cells = [f(time('ours'), 3), ...peers.map((p) => f(time(p), 3)), ...peers.map((p) => f(ratios[p].get(name)))];
+    row([name, ...cells, verdict], widths);
+    if (all.ours && !all.ours.sums.has(name)) wrong.push(`${name} (${arch}) did not come to its end in ours.`);
   }
-  console.log(
-    `geometric mean ${f(Math.exp(product / count))} x QEMU over ${count} programs; ${wrong} wrong checksums; peak memory ${f(peak.ours, 0)} and ${f(peak.qemu, 0)} MiB`,
-  );
-  if (wrong) process.exitCode = 1;
+  const blanks = ['ours', ...peers].map(() => '');
+  row(['geometric mean', ...blanks, ...peers.map((p) => f(geometricMean([...ratios[p].values()]))), ''], widths);
+  const rss = (who) => (all[who]?.rss.length ? median(all[who].rss) : undefined);
+  const guests = Object.keys(all).filter((who) => who !== 'native');
+  console.log(`resident after the programs, MiB: ${guests.map((who) => `${who} ${f(rss(who), 0)}`).join(', ')}`);
+  for (const message of wrong) fail(message);
+  const memory = rss('ours') && rss('qemu') ? { qemu: rss('ours') / rss('qemu') } : {};
+  return { programs: ratios, memory };
+}
+
+/** Every run's sum must be right: a fast wrong answer is a wrong answer. A program that did not run has no sum. */
+const meets = (right, sums) => sums === undefined || right === undefined || [...sums].every((sum) => right.has(sum));
+
+function wrongLine(who, arch, name, sums, right) {
+  const said = [...sums].filter((sum) => !right.has(sum)).join(' and ');
+  return `${who} ${arch} computed ${said} in ${name}; the processor computes ${[...right].join(' or ')}.`;
 }
 
 /** Share of one core that a guest takes that waits at its prompt. */
 async function idle(arch) {
-  for (const who of ['ours', 'qemu']) {
-    const { command } = launchers(arch, 'vmm.do=none')[who];
-    const { readings } = await stamp(command, { until: /INIT-IDLE/, samples: [3, 13] });
+  for (const who of bootable(arch, wanted)) {
+    const result = await attempt(who, arch, 'vmm.do=none', { until: /INIT-IDLE/, samples: [3, 13] });
+    if (result === undefined) continue;
+    const { readings } = result;
     row([`idle ${arch} ${who}`, `${f(((readings[1].cpu - readings[0].cpu) / 10) * 100, 1)} %`], [18, 10]);
   }
 }
 
-console.log(`Node ${process.version}, ${runs} runs each, medians; scale ${options.scale} %`);
+console.log(`Node ${process.version}, ${runs} runs each, medians; scale ${scale} %`);
+const measured = Object.fromEntries(arches.map((arch) => [arch, {}]));
 if (what.has('boot')) {
-  row(['start to /init', 'ours s', 'qemu s', 'ratio', 'ours MiB', 'qemu MiB'], [18, 10, 10, 8, 10, 10]);
-  for (const arch of arches) await boot(arch);
+  row(['start to /init', 'ours s', 'qemu s', 'v86 s', '/qemu', '/v86', 'ours MiB', 'qemu MiB', 'v86 MiB'], BOOT_WIDTHS);
+  for (const arch of arches) measured[arch].boot = await boot(arch);
 }
-if (what.has('speed')) {
+if (what.has('speed') && wanted.includes('ours')) {
   row(['speed', 'M instr/s', 'M instr'], [18, 10, 12]);
   for (const arch of arches) await speed(arch);
 }
-if (what.has('programs')) for (const arch of arches) await programs(arch);
+if (what.has('programs')) for (const arch of arches) Object.assign(measured[arch], await programs(arch));
 if (what.has('idle')) for (const arch of arches) await idle(arch);
+const verdicts = arches.flatMap((arch) => judge(arch, measured[arch]).map((v) => verdictLine(arch, v)));
+if (verdicts.length > 0) console.log(`targets\n${verdicts.join('\n')}`);

@@ -71,20 +71,26 @@ function initramfs(busybox, program) {
     { path: 'lib/m/order', type: 'file', mode: 0o644, data: new Uint8Array() },
     { path: 'bin/busybox', type: 'file', mode: 0o755, data: readFileSync(busybox) },
     { path: 'bin/bench', type: 'file', mode: 0o755, data: readFileSync(program) },
+    { path: 'bin/applets', type: 'file', mode: 0o644, data: readFileSync(join(PROGRAMS, 'applets')) },
     { path: 'init', type: 'file', mode: 0o755, data: readFileSync(join(PROGRAMS, 'init')) },
   ]);
 }
 
-/** Kernel, initrd and the program for the host itself, made once and kept in the user's cache. */
+/** Where the guests are kept, and what else is fetched for measuring. */
+export const benchCache = () => join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'typevisor', 'bench');
+
+/** Kernel and initrd, and the guest's programs for the host itself: made once and kept in the user's cache. */
 export function benchGuest(arch) {
   const key = createHash('sha256');
   for (const f of readdirSync(PROGRAMS).sort()) key.update(readFileSync(join(PROGRAMS, f)));
-  const cache = join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'typevisor', 'bench');
+  const cache = benchCache();
   const directory = join(cache, `${arch}-${key.digest('hex').slice(0, 12)}`);
   const guest = {
     kernel: join(directory, 'vmlinuz'),
     initrd: join(directory, 'initrd.cpio'),
-    native: join(directory, 'bench'),
+    program: join(directory, 'bench'),
+    busybox: join(directory, 'busybox'),
+    applets: join(PROGRAMS, 'applets'),
   };
   if (existsSync(directory)) return guest;
   mkdirSync(cache, { recursive: true });
@@ -97,6 +103,7 @@ export function benchGuest(arch) {
     mkdirSync(ready);
     copyFileSync(found.kernel, join(ready, 'vmlinuz'));
     copyFileSync(join(work, `bench.${arch}`), join(ready, 'bench'));
+    copyFileSync(found.busybox, join(ready, 'busybox'));
     writeFileSync(join(ready, 'initrd.cpio'), initramfs(found.busybox, join(ready, 'bench')));
     renameSync(ready, directory);
   } finally {
