@@ -204,6 +204,7 @@ class RegionCompiler implements RegionFrame {
     f.set(this.#count, w.sub(w.localGet(this.#count, 'i32'), w.i32c(this.#length)));
     this.#offset = start;
     this.#done = 0;
+    this.#e.enterBlock();
     for (const r of records) {
       if (cut && this.#done === length) {
         this.#leaveTo(this.#e.at(this.#offset));
@@ -229,6 +230,7 @@ class RegionCompiler implements RegionFrame {
     this.#offset = node.block.start;
     this.#done = 0;
     this.#length = 0;
+    e.enterBlock();
     try {
       this.#f.attempt(() => {
         for (const r of node.block.records) {
