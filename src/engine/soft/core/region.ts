@@ -1,6 +1,6 @@
 // What compiled regions call. A region keeps registers in Wasm locals, so nothing in here may look at them: whatever is
 // intricate (devices, page-crossing writes, stores into code) is answered with LEAVE_IT, and the interpreter does it.
-import { AUX_CF, AUX_PO, FLAG_AUX, FLAG_RES, MODE, MODE_64, TLB_CUR } from '../layout';
+import { AUX_CF, AUX_PDB_SHIFT, AUX_PO, FLAG_AUX, FLAG_RES, MODE, MODE_64, TLB_CUR } from '../layout';
 import { codeAt, findBlock } from './code';
 import { regionHot } from './env';
 import { resolveRead, resolveWrite } from './mmu';
@@ -23,11 +23,19 @@ export function regionWrite(lin: i64, size: i32): u32 {
 
 /** Kinds of flags that a region leaves to be worked out: operation in bits 3:0, operand size in bytes above. */
 const LOGIC: i32 = 3;
+const FLOAT: i32 = 4; // a comparison of two floats' bits
 const ADD: i32 = 1; // in bits 1:0; bit 2 says that a carry came in, which changes nothing here
 
 /** Works out RES and AUX of result = a op b, operands zero-extended, and stores them. */
 export function settleFlags(kind: i32, a: i64, b: i64, r: i64): void {
   const size = kind >> 4;
+  if ((kind & 15) == FLOAT) {
+    settleFloat(
+      size == 8 ? reinterpret<f64>(a) : <f64>reinterpret<f32>(<i32>a),
+      size == 8 ? reinterpret<f64>(b) : <f64>reinterpret<f32>(<i32>b),
+    );
+    return;
+  }
   const op = kind & 3;
   let aux: i32 = 0;
   if (op != LOGIC) {
@@ -43,6 +51,14 @@ export function settleFlags(kind: i32, a: i64, b: i64, r: i64): void {
 /** From the interpreter: a block has become hot. */
 export function blockHot(block: u32): void {
   regionHot(block);
+}
+
+/** Flags of COMISD: RES is 0 or 100h, whose low byte has even parity. */
+function settleFloat(a: f64, b: f64): void {
+  const unordered = !(a < b || a >= b);
+  store<i64>(FLAG_RES, unordered || a == b ? 0 : 0x100);
+  // CF without OF has both bits; the delta takes PF away.
+  store<i32>(FLAG_AUX, (unordered || a < b ? <i32>(AUX_CF | AUX_PO) : 0) | (unordered ? 0 : 1 << AUX_PDB_SHIFT));
 }
 
 /** The block decoded for RIP `low:high` under the present mappings, or 0. Nothing is fetched or filled. */

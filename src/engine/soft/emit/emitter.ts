@@ -12,6 +12,7 @@ import { AUX_CF, AUX_PO, EFLAGS, FLAG_AUX, FLAG_RES } from '../layout.js';
 import type { FunctionBuilder } from '../wasm/function.js';
 import type { Expr, ValType } from '../wasm/ops.js';
 import * as w from '../wasm/ops.js';
+import { f32, f64 } from '../wasm/simd.js';
 import { intType, type Operand, sizeOf } from './operands.js';
 
 /** Exceptions by vector (SDM vol. 3, table 6-1). */
@@ -30,6 +31,12 @@ export const VECTOR = {
   AC: 17,
   XM: 19,
 } as const;
+
+/** Lanes of a vector that is known to hold no denormals there: the low double, both, the low single, all. */
+export const LANES_D0 = 1;
+export const LANES_D = 3;
+export const LANES_S0 = 4;
+export const LANES_S = 12;
 
 export const RAX = 0;
 export const RCX = 1;
@@ -89,6 +96,16 @@ export abstract class Emitter {
   abstract faultIf(failed: Expr): void;
   /** Address of an xmm or mmx operand's register, i32, and a memory operand's host pointer (may fault). */
   abstract pointer(operand: Operand): Expr;
+  /** An xmm register, whole (v128). Evaluated here and now. */
+  abstract vector(operand: Operand): Expr;
+  abstract setVector(operand: Operand, value: Expr): void;
+  /** XMM0, where an instruction implies it. */
+  abstract xmm0(): Expr;
+  abstract setXmm0(value: Expr): void;
+  /** Integer of `size` bytes at lane `index` (i32, in range) of an xmm or mmx register, zero-extended. */
+  abstract lane(operand: Operand, size: number, index: Expr): Expr;
+  /** Bits of a float in memory or in an xmm register's low lane, where they are used as a float. */
+  abstract readFloat(operand: Operand): Expr;
   /** Number that a raw operand names (ST(i), segment, control register). */
   abstract number(operand: Operand): Expr;
 
@@ -347,7 +364,8 @@ export abstract class Emitter {
   /** Remembers this instruction as the last x87 one (FIP); `data` is its memory operand's address (FDP). */
   abstract noteX87(data?: Expr): void;
 
-  #requireWord(address: number): void {
+  /** #UD or #NM where this word of the CPU state isn't zero. */
+  protected requireWord(address: number): void {
     const vector = this.let(this.state(address, 'i32'));
     this.if(vector, () => {
       this.setState(L.FAULT_VECTOR, vector);
@@ -358,24 +376,24 @@ export abstract class Emitter {
 
   /** #UD or #NM where CR0 and CR4 forbid SSE. Comes before everything else. */
   requireSse(): void {
-    this.#requireWord(L.SSE_FAULT);
+    this.requireWord(L.SSE_FAULT);
   }
 
   /** The same for MMX, which also waits for x87 exceptions (#MF). */
   requireMmx(): void {
-    this.#requireWord(L.MMX_FAULT);
+    this.requireWord(L.MMX_FAULT);
     this.#waitX87();
   }
 
   /** The same for x87; `waits`: not one of the FN... control instructions. */
   requireX87(waits: boolean): void {
-    this.#requireWord(L.FPU_FAULT);
+    this.requireWord(L.FPU_FAULT);
     if (waits) this.#waitX87();
   }
 
   /** FWAIT. */
   requireWait(): void {
-    this.#requireWord(L.FWAIT_FAULT);
+    this.requireWord(L.FWAIT_FAULT);
     this.#waitX87();
   }
 
@@ -393,6 +411,47 @@ export abstract class Emitter {
   /** Merges the floating point exceptions raised so far into MXCSR; leaves with #XM where one is unmasked. */
   commitFloat(): void {
     this.if(this.state(L.FLOAT_FLAGS, 'i32'), () => this.faultIf(this.call('sse_commit', 'i32')));
+  }
+
+  /** Whether MXCSR asks for nothing that native operators don't do: nearest, all masked, PE set already, no DAZ or FTZ. */
+  plainFloat(): Expr {
+    return w.eq(w.and(this.state(L.MXCSR, 'i32'), w.i32c(~0x1f)), w.i32c(0x1fa0));
+  }
+
+  /** `limit` where MXCSR is plain, else 0: what is unsigned less than this is below the limit, and MXCSR plain. */
+  plainLimit(limit: Expr): Expr {
+    return w.select(this.plainFloat(), limit, w.intc(limit.type, 0));
+  }
+
+  /** Whether these lanes of the value (LANES_*) are known not to be denormal. */
+  isTame(_value: Expr, _lanes: number): boolean {
+    return false;
+  }
+
+  /** Tells that they are, on the way on which `floatSlow` was not called. */
+  tame(_value: Expr, _lanes: number): void {}
+
+  /**
+   * The way of a floating point operation that native operators cannot go: `compute` calls core. All exceptions are
+   * committed afterwards. `operands` and the result have the given lanes.
+   */
+  floatSlow(_lanes: number, _operands: readonly Expr[], compute: () => Expr): Expr {
+    const result = compute();
+    this.commitFloat();
+    return result;
+  }
+
+  /**
+   * COMIS: ZF, PF, CF by comparing the bits of two floats. `slow` gives them from core (40h, 4, 1), with exceptions, where
+   * the operands are not `ordinary`.
+   */
+  compareFloats(a: Expr, b: Expr, ordinary: Expr, slow: () => Expr): void {
+    const native = a.type === 'i64' ? f64 : f32;
+    const [x, y] = [native.fromBits(a), native.fromBits(b)];
+    const code = () => this.let(w.or(w.shl(native.eq(x, y), w.i32c(6)), native.lt(x, y)));
+    const r = this.choose('i32', ordinary, code, () => this.floatSlow(0, [], slow));
+    const bit = (n: number) => w.and(w.shrU(r, w.i32c(n)), w.i32c(1));
+    this.flagsZpc(bit(6), bit(2), bit(0));
   }
 
   /** An immediate or register operand converted to another operand's size. */

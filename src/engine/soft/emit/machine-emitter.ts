@@ -5,6 +5,7 @@
 import * as L from '../layout.js';
 import type { Expr, ValType } from '../wasm/ops.js';
 import * as w from '../wasm/ops.js';
+import { f32, f64 } from '../wasm/simd.js';
 import { Emitter } from './emitter.js';
 import { type Operand, sizeOf } from './operands.js';
 
@@ -136,6 +137,32 @@ export abstract class MachineEmitter extends Emitter {
     if (operand.kind === 'mmx') return this.let(w.add(this.field(operand.field), w.i32c(L.FPR)));
     if (operand.kind === 'mem') return this.readPointer(this.address(operand), sizeOf(operand));
     throw new Error(`${this.key}: no pointer to ${operand.kind}`);
+  }
+
+  vector(operand: Operand): Expr {
+    return this.let(w.load('v128', this.pointer(operand)));
+  }
+
+  setVector(operand: Operand, value: Expr): void {
+    this.f.do(w.store('v128', this.pointer(operand), value));
+  }
+
+  xmm0(): Expr {
+    return this.let(this.state(L.XMM, 'v128'));
+  }
+
+  setXmm0(value: Expr): void {
+    this.setState(L.XMM, value);
+  }
+
+  lane(operand: Operand, size: number, index: Expr): Expr {
+    return this.let(this.loadInt(w.add(this.pointer(operand), w.mul(index, w.i32c(size))), size));
+  }
+
+  readFloat(operand: Operand): Expr {
+    const size = sizeOf(operand);
+    const pointer = operand.kind === 'mem' ? this.readPointer(this.address(operand), size) : this.pointer(operand);
+    return size === 8 ? f64.toBits(this.let(w.load('f64', pointer))) : f32.toBits(this.let(w.load('f32', pointer)));
   }
 
   number(operand: Operand): Expr {

@@ -4,7 +4,7 @@
  * is already set (so an inexact result changes nothing), no operand is denormal, and the result is normal and away from
  * underflow, or an exact zero. Everything else goes to core/float.
  */
-import type { Emitter } from '../emit/emitter.js';
+import { type Emitter, LANES_D, LANES_D0, LANES_S, LANES_S0 } from '../emit/emitter.js';
 import * as L from '../layout.js';
 import type { Expr } from '../wasm/ops.js';
 import * as w from '../wasm/ops.js';
@@ -14,11 +14,6 @@ import { f32, f32x4, f64, f64x2, i32x4, i32x4c, i64x2, i64x2same, select, v128, 
 const OP = { add: 0, mul: 1, sqrt: 2, sub: 4, min: 5, div: 6, max: 7 } as const;
 
 export type Arithmetic = 'add' | 'sub' | 'mul' | 'div';
-
-/** MXCSR asks for nothing that the native operators don't do. */
-export function plain(e: Emitter): Expr {
-  return w.eq(w.and(e.state(L.MXCSR, 'i32'), w.i32c(~0x1f)), w.i32c(0x1fa0));
-}
 
 // ---- scalars: bits as i32 or i64 ---------------------------------------------------------------------------------------
 
@@ -30,9 +25,25 @@ export interface Format {
   /** Bits of the significand field, and the largest exponent field. */
   readonly fraction: number;
   readonly maxExponent: number;
+  /** What a scalar occupies of a vector. */
+  readonly lanes: number;
 }
-export const SINGLE: Format = { bits: 'i32', native: f32, suffix: 'f32', fraction: 23, maxExponent: 0xff };
-export const DOUBLE: Format = { bits: 'i64', native: f64, suffix: 'f64', fraction: 52, maxExponent: 0x7ff };
+export const SINGLE: Format = {
+  bits: 'i32',
+  native: f32,
+  suffix: 'f32',
+  fraction: 23,
+  maxExponent: 0xff,
+  lanes: LANES_S0,
+};
+export const DOUBLE: Format = {
+  bits: 'i64',
+  native: f64,
+  suffix: 'f64',
+  fraction: 52,
+  maxExponent: 0x7ff,
+  lanes: LANES_D0,
+};
 
 const constant = (f: Format, value: bigint) => w.intc(f.bits, value);
 const withoutSign = (f: Format, a: Expr) => w.shl(a, constant(f, 1n));
@@ -40,18 +51,52 @@ const withoutSign = (f: Format, a: Expr) => w.shl(a, constant(f, 1n));
 const shifted = (f: Format, exponent: number) => BigInt(exponent) << BigInt(f.fraction + 1);
 
 const isZero = (f: Format, a: Expr) => w.eqz(withoutSign(f, a));
-const isDenormal = (f: Format, a: Expr) =>
-  w.ltU(w.sub(withoutSign(f, a), constant(f, 1n)), constant(f, shifted(f, 1) - 1n));
-/** Normal, finite, and not the smallest exponent (a result there may have been tiny before rounding). */
-const isSafe = (f: Format, a: Expr) =>
-  w.ltU(w.sub(withoutSign(f, a), constant(f, shifted(f, 2))), constant(f, shifted(f, f.maxExponent - 2)));
+const isNormalOrZero = (f: Format, a: Expr) =>
+  w.geU(w.sub(withoutSign(f, a), constant(f, 1n)), constant(f, shifted(f, 1) - 1n));
+
+/** All of these, some of which may be known already. */
+function all(...conditions: readonly (Expr | undefined)[]): Expr {
+  return conditions.reduce<Expr>((x, y) => (y ? (x.constant === 1 ? y : w.and(x, y)) : x), w.i32c(1));
+}
+
+/** Whether `a` is not denormal; undefined: it is known not to be. */
+const notDenormal = (e: Emitter, f: Format, a: Expr): Expr | undefined =>
+  e.isTame(a, f.lanes) ? undefined : isNormalOrZero(f, a);
 /** Zero, normal or infinite: nothing that a comparison raises anything for. */
-function isOrdinary(f: Format, a: Expr): Expr {
-  const normal = w.leU(
-    w.sub(withoutSign(f, a), constant(f, shifted(f, 1))),
-    constant(f, shifted(f, f.maxExponent - 1)),
-  );
-  return w.or(normal, isZero(f, a));
+function ordinary(e: Emitter, f: Format, a: Expr, b: Expr): Expr {
+  const [x, y] = [f.native.fromBits(a), f.native.fromBits(b)];
+  return all(w.or(f.native.lt(x, y), f.native.ge(x, y)), notDenormal(e, f, a), notDenormal(e, f, b));
+}
+
+/** MXCSR plain and the value normal, finite, not of the smallest exponent (it may have been tiny before rounding). */
+function isSafe(e: Emitter, f: Format, a: Expr): Expr {
+  const limit = e.plainLimit(constant(f, shifted(f, f.maxExponent - 2)));
+  return w.ltU(w.sub(withoutSign(f, a), constant(f, shifted(f, 2))), limit);
+}
+
+/**
+ * The native operator's result where that is right (`fast`), or in a rarer case (`second`), else core's, whose exceptions
+ * are committed. None of the operands nor the result is denormal on the first two ways.
+ */
+function outcome(
+  e: Emitter,
+  f: Format,
+  native: Expr,
+  operands: readonly Expr[],
+  fast: (r: Expr) => Expr,
+  second: ((r: Expr) => Expr) | undefined,
+  compute: () => Expr,
+): Expr {
+  const local = e.f.temp(native.type);
+  e.f.set(local, native);
+  const bits = f.native.toBits(w.localGet(local, native.type, true));
+  const slow = () => e.f.set(local, f.native.fromBits(e.floatSlow(f.lanes, operands, compute)));
+  e.if(w.eqz(fast(bits)), () => {
+    if (second) e.if(w.eqz(second(bits)), slow);
+    else slow();
+  });
+  e.tame(bits, f.lanes);
+  return bits;
 }
 
 /** Whether a zero result is exact, given the operands. */
@@ -60,45 +105,48 @@ function exactZero(f: Format, kind: Arithmetic, a: Expr, b: Expr): Expr {
   return kind === 'div' ? isZero(f, a) : w.i32c(1);
 }
 
-/** a + b and the like on bits; exceptions wait for commitFloat. */
+/** a + b and the like on bits. */
 export function scalar(e: Emitter, f: Format, kind: Arithmetic, a: Expr, b: Expr): Expr {
-  const r = e.let(f.native.toBits(f.native[kind](f.native.fromBits(a), f.native.fromBits(b))));
-  const good = w.or(isSafe(f, r), w.and(isZero(f, r), exactZero(f, kind, a, b)));
-  const denormal = w.or(isDenormal(f, a), isDenormal(f, b));
-  const fast = w.and(w.and(plain(e), good), w.eqz(denormal));
-  return e.choose(
-    f.bits,
-    fast,
-    () => r,
+  const operands = () => all(notDenormal(e, f, a), notDenormal(e, f, b));
+  return outcome(
+    e,
+    f,
+    f.native[kind](f.native.fromBits(a), f.native.fromBits(b)),
+    [a, b],
+    (r) => all(isSafe(e, f, r), operands()),
+    (r) => all(e.plainFloat(), isZero(f, r), exactZero(f, kind, a, b), operands()),
     () => e.call(`sse_${kind}_${f.suffix}`, f.bits, a, b),
   );
 }
 
 export function scalarSqrt(e: Emitter, f: Format, a: Expr): Expr {
-  const r = e.let(f.native.toBits(f.native.sqrt(f.native.fromBits(a))));
-  const fast = w.and(w.and(plain(e), w.or(isSafe(f, r), isZero(f, r))), w.eqz(isDenormal(f, a)));
-  return e.choose(
-    f.bits,
-    fast,
-    () => r,
+  return outcome(
+    e,
+    f,
+    f.native.sqrt(f.native.fromBits(a)),
+    [a],
+    (r) => all(isSafe(e, f, r), notDenormal(e, f, a)),
+    () => all(e.plainFloat(), isZero(f, a)),
     () => e.call(`sse_sqrt_${f.suffix}`, f.bits, a),
   );
 }
 
 /** MIN and MAX: the second operand unless the first is truly less (greater). */
 export function scalarExtreme(e: Emitter, f: Format, kind: 'min' | 'max', a: Expr, b: Expr): Expr {
-  const [x, y] = kind === 'min' ? [a, b] : [b, a];
-  const first = () => f.native.lt(f.native.fromBits(x), f.native.fromBits(y));
-  const fast = w.and(isOrdinary(f, a), isOrdinary(f, b));
-  return e.choose(
-    f.bits,
-    fast,
-    () => e.let(w.select(first(), a, b)),
+  const [x, y] = [f.native.fromBits(a), f.native.fromBits(b)];
+  const first = kind === 'min' ? f.native.lt(x, y) : f.native.lt(y, x);
+  return outcome(
+    e,
+    f,
+    w.select(first, x, y),
+    [a, b],
+    () => ordinary(e, f, a, b),
+    undefined,
     () => e.call(`sse_${kind}_${f.suffix}`, f.bits, a, b),
   );
 }
 
-/** CMPSS, CMPSD: predicate 0 to 7 at run time; all ones or zero. */
+/** CMPSS, CMPSD: predicate 0 to 7; all ones or zero. */
 export function scalarCompare(e: Emitter, f: Format, a: Expr, b: Expr, imm: Expr): Expr {
   const n = e.let(w.and(imm, w.i32c(7)));
   const which = w.and(n, w.i32c(3));
@@ -109,16 +157,14 @@ export function scalarCompare(e: Emitter, f: Format, a: Expr, b: Expr, imm: Expr
     const mask = w.sub(w.i32c(0), w.xor(positive, w.shrU(n, w.i32c(2))));
     return e.let(f.bits === 'i64' ? w.extendS(mask) : mask);
   };
-  const fast = w.and(isOrdinary(f, a), isOrdinary(f, b));
-  return e.choose(f.bits, fast, value, () => e.call(`sse_cmp_${f.suffix}`, f.bits, a, b, n));
+  const slow = () => e.call(`sse_cmp_${f.suffix}`, f.bits, a, b, n);
+  return e.choose(f.bits, ordinary(e, f, a, b), value, () => e.floatSlow(f.lanes, [a, b], slow));
 }
 
-/** COMIS and UCOMIS: ZF, PF, CF as in EFLAGS (40h, 4, 1). */
-export function scalarRelation(e: Emitter, f: Format, quiet: boolean, a: Expr, b: Expr): Expr {
-  const [x, y] = [f.native.fromBits(a), f.native.fromBits(b)];
-  const value = () => e.let(w.or(w.shl(f.native.eq(x, y), w.i32c(6)), f.native.lt(x, y)));
-  const fast = w.and(isOrdinary(f, a), isOrdinary(f, b));
-  return e.choose('i32', fast, value, () => e.call(`sse_${quiet ? 'ucomi' : 'comi'}_${f.suffix}`, 'i32', a, b));
+/** COMIS and UCOMIS: ZF, PF, CF as in EFLAGS. */
+export function relate(e: Emitter, f: Format, quiet: boolean, a: Expr, b: Expr): void {
+  const slow = () => e.call(`sse_${quiet ? 'ucomi' : 'comi'}_${f.suffix}`, 'i32', a, b);
+  e.compareFloats(a, b, ordinary(e, f, a, b), slow);
 }
 
 /** CVTSS2SI and the like: to an integer of `size` bytes. */
@@ -130,28 +176,55 @@ export function toInteger(e: Emitter, f: Format, truncate: boolean, size: number
   const inside = f.native.lt(f.native.abs(rounded), f.bits === 'i64' ? w.f64c(limit) : w.f32c(limit));
   const native = size === 8 ? f.native.truncSatI64 : f.native.truncSatI32;
   const slow = () => e.call(`sse_${f.suffix}_to_${type}`, type, a, w.i32c(truncate ? 1 : 0));
-  return e.choose(type, w.and(plain(e), inside), () => e.let(native(rounded)), slow);
+  return e.choose(
+    type,
+    w.and(e.plainFloat(), inside),
+    () => e.let(native(rounded)),
+    () => e.floatSlow(0, [], slow),
+  );
 }
 
 /** CVTSI2SS and the like. Only an i32 to a double is always exact. */
 export function fromInteger(e: Emitter, f: Format, v: Expr): Expr {
-  const native = () => e.let(f.native.toBits(v.type === 'i64' ? f.native.convertI64S(v) : f.native.convertI32S(v)));
-  if (v.type === 'i32' && f === DOUBLE) return native();
-  return e.choose(f.bits, plain(e), native, () => e.call(`sse_int_to_${f.suffix}`, f.bits, w.extendS(v)));
+  const native = v.type === 'i64' ? f.native.convertI64S(v) : f.native.convertI32S(v);
+  if (v.type === 'i32' && f === DOUBLE) {
+    const bits = f.native.toBits(e.let(native));
+    e.tame(bits, f.lanes);
+    return bits;
+  }
+  return outcome(
+    e,
+    f,
+    native,
+    [],
+    () => e.plainFloat(),
+    undefined,
+    () => e.call(`sse_int_to_${f.suffix}`, f.bits, w.extendS(v)),
+  );
 }
 
+/** CVTSS2SD. Of what isn't denormal nothing denormal comes. */
 export function widen(e: Emitter, a: Expr): Expr {
-  const value = () => e.let(f64.toBits(f64.promote(f32.fromBits(a))));
-  return e.choose('i64', isOrdinary(SINGLE, a), value, () => e.call('sse_f32_to_f64', 'i64', a));
+  const x = f32.fromBits(a);
+  const local = e.f.temp('f64');
+  e.f.set(local, f64.promote(x));
+  const bits = f64.toBits(w.localGet(local, 'f64', true));
+  e.if(w.eqz(all(f32.eq(x, x), notDenormal(e, SINGLE, a))), () => {
+    const slow = () => e.call('sse_f32_to_f64', 'i64', a);
+    e.f.set(local, f64.fromBits(e.floatSlow(LANES_S0, [a], slow)));
+  });
+  e.tame(bits, LANES_D0);
+  return bits;
 }
 
 export function narrow(e: Emitter, a: Expr): Expr {
-  const r = e.let(f32.toBits(f32.demote(f64.fromBits(a))));
-  const fast = w.and(plain(e), w.or(isSafe(SINGLE, r), isZero(DOUBLE, a)));
-  return e.choose(
-    'i32',
-    fast,
-    () => r,
+  return outcome(
+    e,
+    SINGLE,
+    f32.demote(f64.fromBits(a)),
+    [],
+    (r) => isSafe(e, SINGLE, r),
+    () => all(e.plainFloat(), isZero(DOUBLE, a)),
     () => e.call('sse_f64_to_f32', 'i32', a),
   );
 }
@@ -162,12 +235,12 @@ export function narrow(e: Emitter, a: Expr): Expr {
 export interface PackedFormat {
   readonly native: typeof f32x4 | typeof f64x2;
   readonly suffix: 'ps' | 'pd';
+  readonly lanes: number;
   /** a without signs. */
   magnitude(a: Expr): Expr;
   isZero(magnitude: Expr): Expr;
   isDenormal(magnitude: Expr): Expr;
   isSafe(magnitude: Expr): Expr;
-  isOrdinary(magnitude: Expr): Expr;
   allTrue(mask: Expr): Expr;
   /** Signs of the even lanes. */
   readonly evenSigns: Expr;
@@ -176,25 +249,25 @@ export interface PackedFormat {
 export const SINGLES: PackedFormat = {
   native: f32x4,
   suffix: 'ps',
+  lanes: LANES_S,
   magnitude: (a) => v128.and(a, i32x4c(0x7fffffff)),
   isZero: (m) => i32x4.eq(m, zero),
   isDenormal: (m) => i32x4.ltU(i32x4.sub(m, i32x4c(1)), i32x4c(0x007fffff)),
-  isSafe: (m) => i32x4.ltU(i32x4.sub(m, i32x4c(0x01000000)), i32x4c(0x7e800000)),
-  isOrdinary: (m) => v128.or(i32x4.ltU(i32x4.sub(m, i32x4c(0x00800000)), i32x4c(0x7f000001)), i32x4.eq(m, zero)),
+  isSafe: (m) => v128.and(i32x4.gtS(m, i32x4c(0x00ffffff)), i32x4.gtS(i32x4c(0x7f800000), m)),
   allTrue: i32x4.allTrue,
   evenSigns: i32x4c(-0x80000000, 0, -0x80000000, 0),
 };
 
 const within = (m: Expr, above: bigint, below: bigint) =>
-  v128.and(i64x2.gtS(m, i64x2same(above)), i64x2.ltS(m, i64x2same(below)));
+  v128.and(i64x2.gtS(m, i64x2same(above)), i64x2.gtS(i64x2same(below), m));
 export const DOUBLES: PackedFormat = {
   native: f64x2,
   suffix: 'pd',
+  lanes: LANES_D,
   magnitude: (a) => v128.and(a, i64x2same(0x7fffffffffffffffn)),
   isZero: (m) => i64x2.eq(m, zero),
   isDenormal: (m) => within(m, 0n, 1n << 52n),
   isSafe: (m) => within(m, (2n << 52n) - 1n, 0x7ffn << 52n),
-  isOrdinary: (m) => v128.or(within(m, (1n << 52n) - 1n, (0x7ffn << 52n) + 1n), i64x2.eq(m, zero)),
   allTrue: i64x2.allTrue,
   evenSigns: v128.and(i64x2same(1n << 63n), i64x2.replace(zero, 0, w.i64c(-1))),
 };
@@ -204,14 +277,14 @@ const B = w.i32c(L.VECTOR_B);
 const OUT = w.i32c(L.VECTOR_OUT);
 
 /** All lanes through core/float, which commits them together. `args` come between or after addresses as core has them. */
-function inCore(e: Emitter, name: string, args: readonly Expr[], a: Expr, b?: Expr): Expr {
-  e.setState(L.VECTOR_A, a);
-  if (b) e.setState(L.VECTOR_B, b);
-  e.faultIf(e.call(name, 'i32', ...args));
-  return e.state(L.VECTOR_OUT, 'v128');
+function inCore(e: Emitter, lanes: number, name: string, args: readonly Expr[], a: Expr, b?: Expr): Expr {
+  return e.floatSlow(lanes, b ? [a, b] : [a], () => {
+    e.setState(L.VECTOR_A, a);
+    if (b) e.setState(L.VECTOR_B, b);
+    e.faultIf(e.call(name, 'i32', ...args));
+    return e.let(e.state(L.VECTOR_OUT, 'v128'));
+  });
 }
-const operation = (e: Emitter, f: PackedFormat, op: number, a: Expr, b: Expr) =>
-  inCore(e, `sse_${f.suffix}`, [w.i32c(op), OUT, A, B], a, b);
 
 /** RCPPS, RSQRTPS: approximations that raise nothing. */
 export function approximate(e: Emitter, name: 'rcp' | 'rsqrt', a: Expr): Expr {
@@ -221,52 +294,90 @@ export function approximate(e: Emitter, name: 'rcp' | 'rsqrt', a: Expr): Expr {
 }
 
 export function packedRound(e: Emitter, f: PackedFormat, a: Expr, imm: Expr): Expr {
-  return e.let(inCore(e, `sse_round_${f.suffix}`, [OUT, A, imm], a));
+  return inCore(e, 0, `sse_round_${f.suffix}`, [OUT, A, imm], a);
 }
 
 /** DPPS, DPPD. */
 export function dotProduct(e: Emitter, f: PackedFormat, a: Expr, b: Expr, imm: Expr): Expr {
-  return e.let(inCore(e, `sse_dp${f.suffix}`, [OUT, A, B, imm], a, b));
+  return inCore(e, 0, `sse_dp${f.suffix}`, [OUT, A, B, imm], a, b);
 }
 
+/** As `outcome`, for vectors. */
+function packedOutcome(
+  e: Emitter,
+  lanes: number,
+  native: Expr,
+  fast: (r: Expr) => Expr,
+  second: ((r: Expr) => Expr) | undefined,
+  slow: () => Expr,
+): Expr {
+  const local = e.f.temp('v128');
+  e.f.set(local, native);
+  const r = w.localGet(local, 'v128', true);
+  const bySlow = () => e.f.set(local, slow());
+  e.if(w.eqz(fast(r)), () => {
+    if (second) e.if(w.eqz(second(r)), bySlow);
+    else bySlow();
+  });
+  e.tame(r, lanes);
+  return r;
+}
+
+/** Lanes of these that are denormal, where that isn't known not to be; undefined: none. */
+function denormals(e: Emitter, f: PackedFormat, ...vectors: readonly Expr[]): Expr | undefined {
+  const masks = vectors.filter((v) => !e.isTame(v, f.lanes)).map((v) => f.isDenormal(e.let(f.magnitude(v))));
+  return masks.length ? masks.reduce((x, y) => v128.or(x, y)) : undefined;
+}
+const without = (mask: Expr, lanes: Expr | undefined): Expr => (lanes ? v128.andnot(mask, lanes) : mask);
+
 export function packed(e: Emitter, f: PackedFormat, kind: Arithmetic | 'addsub', a: Expr, b: Expr): Expr {
-  const r = e.let(kind === 'addsub' ? f.native.add(a, v128.xor(b, f.evenSigns)) : f.native[kind](a, b));
-  const [ma, mb, mr] = [a, b, r].map((v) => e.let(f.magnitude(v)));
-  let exact = f.isZero(mr);
-  if (kind === 'mul') exact = v128.and(exact, v128.or(f.isZero(ma), f.isZero(mb)));
-  if (kind === 'div') exact = v128.and(exact, f.isZero(ma));
-  const good = v128.andnot(v128.or(f.isSafe(mr), exact), v128.or(f.isDenormal(ma), f.isDenormal(mb)));
-  return e.choose(
-    'v128',
-    w.and(plain(e), f.allTrue(good)),
-    () => r,
+  const native = kind === 'addsub' ? f.native.add(a, v128.xor(b, f.evenSigns)) : f.native[kind](a, b);
+  const check = (r: Expr, zeros: boolean) => {
+    const m = e.let(f.magnitude(r));
+    let good = f.isSafe(m);
+    if (zeros) {
+      let exact = f.isZero(m);
+      if (kind === 'mul') exact = v128.and(exact, v128.or(f.isZero(f.magnitude(a)), f.isZero(f.magnitude(b))));
+      if (kind === 'div') exact = v128.and(exact, f.isZero(f.magnitude(a)));
+      good = v128.or(good, exact);
+    }
+    return w.and(e.plainFloat(), f.allTrue(without(good, denormals(e, f, a, b))));
+  };
+  return packedOutcome(
+    e,
+    f.lanes,
+    native,
+    (r) => check(r, false),
+    (r) => check(r, true),
     () =>
-      kind === 'addsub' ? inCore(e, `sse_addsub_${f.suffix}`, [OUT, A, B], a, b) : operation(e, f, OP[kind], a, b),
+      kind === 'addsub'
+        ? inCore(e, f.lanes, `sse_addsub_${f.suffix}`, [OUT, A, B], a, b)
+        : inCore(e, f.lanes, `sse_${f.suffix}`, [w.i32c(OP[kind]), OUT, A, B], a, b),
   );
 }
 
 export function packedSqrt(e: Emitter, f: PackedFormat, a: Expr): Expr {
-  const r = e.let(f.native.sqrt(a));
-  const [ma, mr] = [a, r].map((v) => e.let(f.magnitude(v)));
-  // -NaN's magnitude is no safe one; a negative operand gives NaN.
-  const good = v128.andnot(v128.or(f.isSafe(mr), f.isZero(mr)), f.isDenormal(ma));
-  return e.choose(
-    'v128',
-    w.and(plain(e), f.allTrue(good)),
-    () => r,
-    () => operation(e, f, OP.sqrt, a, a),
-  );
+  const check = (r: Expr) => {
+    // -NaN's magnitude is no safe one; a negative operand gives NaN.
+    const m = e.let(f.magnitude(r));
+    const good = without(v128.or(f.isSafe(m), f.isZero(m)), denormals(e, f, a));
+    return w.and(e.plainFloat(), f.allTrue(good));
+  };
+  const slow = () => inCore(e, f.lanes, `sse_${f.suffix}`, [w.i32c(OP.sqrt), OUT, A, B], a, a);
+  return packedOutcome(e, f.lanes, f.native.sqrt(a), check, undefined, slow);
 }
 
-function ordinary(e: Emitter, f: PackedFormat, ...vectors: readonly Expr[]): Expr {
-  const masks = vectors.map((v) => f.isOrdinary(e.let(f.magnitude(v))));
-  return f.allTrue(masks.reduce((x, y) => v128.and(x, y)));
+/** No lane is a NaN or denormal. */
+function allOrdinary(e: Emitter, f: PackedFormat, a: Expr, b?: Expr): Expr {
+  const numbers = b ? v128.and(f.native.eq(a, a), f.native.eq(b, b)) : f.native.eq(a, a);
+  return f.allTrue(without(numbers, b ? denormals(e, f, a, b) : denormals(e, f, a)));
 }
 
 export function packedExtreme(e: Emitter, f: PackedFormat, kind: 'min' | 'max', a: Expr, b: Expr): Expr {
   // pmin(x, y) is y < x ? y : x, so the operands change places.
-  const native = () => e.let(kind === 'min' ? f.native.pmin(b, a) : f.native.pmax(b, a));
-  return e.choose('v128', ordinary(e, f, a, b), native, () => operation(e, f, OP[kind], a, b));
+  const native = kind === 'min' ? f.native.pmin(b, a) : f.native.pmax(b, a);
+  const slow = () => inCore(e, f.lanes, `sse_${f.suffix}`, [w.i32c(OP[kind]), OUT, A, B], a, b);
+  return packedOutcome(e, f.lanes, native, () => allOrdinary(e, f, a, b), undefined, slow);
 }
 
 export function packedCompare(e: Emitter, f: PackedFormat, a: Expr, b: Expr, imm: Expr): Expr {
@@ -278,7 +389,8 @@ export function packedCompare(e: Emitter, f: PackedFormat, a: Expr, b: Expr, imm
     const positive = select(w.eqz(which), f.native.eq(a, b), rest);
     return e.let(v128.xor(positive, i32x4.splat(w.sub(w.i32c(0), w.shrU(n, w.i32c(2))))));
   };
-  return e.choose('v128', ordinary(e, f, a, b), native, () => inCore(e, `sse_cmp_${f.suffix}`, [OUT, A, B, n], a, b));
+  const slow = () => inCore(e, f.lanes, `sse_cmp_${f.suffix}`, [OUT, A, B, n], a, b);
+  return e.choose('v128', allOrdinary(e, f, a, b), native, slow);
 }
 
 // ---- packed conversions ------------------------------------------------------------------------------------------------
@@ -295,7 +407,7 @@ function converted(
     'v128',
     fast,
     () => e.let(native()),
-    () => inCore(e, `sse_cvt_${name}`, [OUT, A, ...args.map(w.i32c)], a),
+    () => inCore(e, 0, `sse_cvt_${name}`, [OUT, A, ...args.map(w.i32c)], a),
   );
 }
 
@@ -305,23 +417,31 @@ const TWO_31_DOUBLES = i64x2same(0x41e0000000000000n);
 export function singlesToIntegers(e: Emitter, truncate: boolean, a: Expr): Expr {
   const x = e.let(truncate ? a : f32x4.nearest(a));
   const inside = i32x4.allTrue(f32x4.lt(f32x4.abs(x), TWO_31_SINGLES));
-  return converted(e, w.and(plain(e), inside), () => i32x4.truncSatF32x4S(x), a, 'ps2dq', truncate ? 1 : 0, 4);
+  return converted(e, w.and(e.plainFloat(), inside), () => i32x4.truncSatF32x4S(x), a, 'ps2dq', truncate ? 1 : 0, 4);
 }
 
 /** Two integers below zeros. */
 export function doublesToIntegers(e: Emitter, truncate: boolean, a: Expr): Expr {
   const x = e.let(truncate ? a : f64x2.nearest(a));
   const inside = i64x2.allTrue(f64x2.lt(f64x2.abs(x), TWO_31_DOUBLES));
-  return converted(e, w.and(plain(e), inside), () => i32x4.truncSatF64x2SZero(x), a, 'pd2dq', truncate ? 1 : 0, 16);
+  return converted(
+    e,
+    w.and(e.plainFloat(), inside),
+    () => i32x4.truncSatF64x2SZero(x),
+    a,
+    'pd2dq',
+    truncate ? 1 : 0,
+    16,
+  );
 }
 
 export function integersToSingles(e: Emitter, a: Expr): Expr {
-  return converted(e, plain(e), () => f32x4.convertI32x4S(a), a, 'dq2ps', 4);
+  return converted(e, e.plainFloat(), () => f32x4.convertI32x4S(a), a, 'dq2ps', 4);
 }
 
 /** The low two singles; the upper half of `a` must be zero. */
 export function singlesToDoubles(e: Emitter, a: Expr): Expr {
-  return converted(e, ordinary(e, SINGLES, a), () => f64x2.promoteLowF32x4(a), a, 'ps2pd');
+  return converted(e, allOrdinary(e, SINGLES, a), () => f64x2.promoteLowF32x4(a), a, 'ps2pd');
 }
 
 /** Two singles below zeros. */
@@ -329,5 +449,5 @@ export function doublesToSingles(e: Emitter, a: Expr): Expr {
   const m = e.let(DOUBLES.magnitude(a));
   // From 2^-124 to 2^127 the result is a safe single.
   const inside = v128.or(within(m, 899n << 52n, 1150n << 52n), i64x2.eq(m, zero));
-  return converted(e, w.and(plain(e), i64x2.allTrue(inside)), () => f32x4.demoteF64x2Zero(a), a, 'pd2ps');
+  return converted(e, w.and(e.plainFloat(), i64x2.allTrue(inside)), () => f32x4.demoteF64x2Zero(a), a, 'pd2ps');
 }

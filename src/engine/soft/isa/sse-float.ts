@@ -2,8 +2,7 @@
 import type { Emitter } from '../emit/emitter.js';
 import { type Operand, sizeOf } from '../emit/operands.js';
 import type { Expr } from '../wasm/ops.js';
-import * as w from '../wasm/ops.js';
-import { f64x2, i64x2, shuffleLanes } from '../wasm/simd.js';
+import { f64, f64x2, i64x2, shuffleLanes, zero } from '../wasm/simd.js';
 import { InstructionList } from './define.js';
 import * as F from './float.js';
 import { begin, FEATURE, hex, immediate, readVector, writeMmx, writeVector } from './vector.js';
@@ -28,10 +27,8 @@ type Packed2 = (e: Emitter, f: F.PackedFormat, a: Expr, b: Expr) => Expr;
 function scalar2(f: F.Format, compute: Scalar2) {
   return (e: Emitter, dst: Operand, src: Operand): void => {
     begin(e, dst);
-    const b = e.read(src);
-    const r = compute(e, f, e.read(dst), b);
-    e.commitFloat();
-    e.write(dst, r);
+    const b = e.readFloat(src);
+    e.write(dst, compute(e, f, e.readFloat(dst), b));
   };
 }
 
@@ -39,9 +36,7 @@ function packed2(f: F.PackedFormat, compute: Packed2) {
   return (e: Emitter, dst: Operand, src: Operand): void => {
     begin(e, dst);
     const b = readVector(e, src);
-    const r = compute(e, f, readVector(e, dst), b);
-    e.commitFloat();
-    writeVector(e, dst, r);
+    writeVector(e, dst, compute(e, f, readVector(e, dst), b));
   };
 }
 
@@ -151,21 +146,16 @@ for (const [name, opcode, quiet] of [
   ] as const)
     op(`${name}${suffix}`, [[`${prefix} 0F ${opcode} /r`, letters]], FEATURE('sse'), (e, dst, src) => {
       begin(e, dst);
-      const b = e.read(src);
-      const r = F.scalarRelation(e, format, quiet, e.read(dst), b);
-      e.commitFloat();
-      const bit = (n: number) => w.and(w.shrU(r, w.i32c(n)), w.i32c(1));
-      e.flagsZpc(bit(6), bit(2), bit(0));
+      const b = e.readFloat(src);
+      F.relate(e, format, quiet, e.readFloat(dst), b);
     });
 
 // ---- conversions of scalars --------------------------------------------------------------------------------------------
 
-function convertScalar(convert: (e: Emitter, v: Expr, dst: Operand) => Expr) {
+function convertScalar(convert: (e: Emitter, v: Expr, dst: Operand) => Expr, fromInteger = false) {
   return (e: Emitter, dst: Operand, src: Operand): void => {
     begin(e, dst, src);
-    const r = convert(e, e.read(src), dst);
-    e.commitFloat();
-    e.write(dst, r);
+    e.write(dst, convert(e, fromInteger ? e.read(src) : e.readFloat(src), dst));
   };
 }
 op('cvtss2sd', [['F3 0F 5A /r', 'Vq,Wd']], FEATURE('sse2'), convertScalar(F.widen));
@@ -174,13 +164,13 @@ op(
   'cvtsi2ss',
   [['F3 0F 2A /r', 'Vd,Ey']],
   FEATURE('sse'),
-  convertScalar((e, v) => F.fromInteger(e, F.SINGLE, v)),
+  convertScalar((e, v) => F.fromInteger(e, F.SINGLE, v), true),
 );
 op(
   'cvtsi2sd',
   [['F2 0F 2A /r', 'Vq,Ey']],
   FEATURE('sse2'),
-  convertScalar((e, v) => F.fromInteger(e, F.DOUBLE, v)),
+  convertScalar((e, v) => F.fromInteger(e, F.DOUBLE, v), true),
 );
 for (const [name, prefix, letters, format] of [
   ['ss2si', 'F3', 'Gy,Wd', F.SINGLE],
@@ -202,15 +192,13 @@ for (const [name, prefix, letters, format] of [
 /** A source of which only eight bytes count: zeros above them, which raise nothing. */
 function readLow(e: Emitter, src: Operand): Expr {
   if (src.kind === 'mem') return readVector(e, src);
-  return e.let(w.load('v128_64zero', e.pointer(src)));
+  return e.let(f64x2.replace(zero, 0, f64.fromBits(e.readFloat({ ...src, size: 8 } as Operand))));
 }
 
 function convertPacked(read: (e: Emitter, src: Operand) => Expr, convert: (e: Emitter, a: Expr) => Expr) {
   return (e: Emitter, dst: Operand, src: Operand): void => {
     begin(e, dst);
-    const r = convert(e, read(e, src));
-    e.commitFloat();
-    writeVector(e, dst, r);
+    writeVector(e, dst, convert(e, read(e, src)));
   };
 }
 op('cvtdq2ps', [['NP 0F 5B /r', 'Vx,Wx']], FEATURE('sse2'), convertPacked(readVector, F.integersToSingles));
@@ -251,7 +239,6 @@ op(
 op('cvtpi2ps', [['NP 0F 2A /r', 'Vq,Qq']], FEATURE('sse'), (e, dst, src) => {
   begin(e, dst, src);
   const r = F.integersToSingles(e, readVector(e, src));
-  e.commitFloat();
   e.write(dst, i64x2.extract(r, 0));
   if (src.kind === 'mmx') e.enterMmx();
 });
@@ -271,7 +258,6 @@ for (const [t, opcode] of [
       e.requireSse();
       e.requireMmx();
       const r = convert(e, t === 't', read(e, src));
-      e.commitFloat();
       writeMmx(e, dst, i64x2.extract(r, 0));
     };
   op(`cvt${t}ps2pi`, [[`NP 0F ${opcode} /r`, 'Pq,Wq']], FEATURE('sse'), toMmx(readLow, F.singlesToIntegers));

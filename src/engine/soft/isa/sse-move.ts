@@ -3,7 +3,21 @@ import type { Emitter } from '../emit/emitter.js';
 import { type Operand, sizeOf } from '../emit/operands.js';
 import type { Expr } from '../wasm/ops.js';
 import * as w from '../wasm/ops.js';
-import { i8x16, i16x8, i16x8c, i32x4, i32x4c, i64x2, i64x2c, iota, shuffleLanes, v128, zero } from '../wasm/simd.js';
+import {
+  f64,
+  f64x2,
+  i8x16,
+  i16x8,
+  i16x8c,
+  i32x4,
+  i32x4c,
+  i64x2,
+  i64x2c,
+  iota,
+  shuffleLanes,
+  v128,
+  zero,
+} from '../wasm/simd.js';
 import { InstructionList } from './define.js';
 import { type Alignment, begin, FEATURE, immediate, readVector, writeMmx, writeVector } from './vector.js';
 
@@ -82,6 +96,10 @@ function zeroExtended(value: Expr): Expr {
 /** dst = src zero-extended to the whole register; to memory: as many bytes as there are. */
 function moveZeroExtended(e: Emitter, dst: Operand, src: Operand): void {
   begin(e, dst, src);
+  if (src.kind === 'mem') {
+    writeVector(e, dst, readVector(e, src));
+    return;
+  }
   const v = e.read(src);
   if (dst.kind === 'mem') e.write(dst, v);
   else writeVector(e, dst, zeroExtended(v));
@@ -102,7 +120,7 @@ op('movsd', [['F2 0F 10 /r', 'Vx,Mq']], {}, moveZeroExtended);
 /** Only the low lane changes. */
 function moveLow(e: Emitter, dst: Operand, src: Operand): void {
   begin(e, dst, src);
-  e.write(dst, e.read(src));
+  e.write(dst, src.kind === 'xmm' ? e.readFloat(src) : e.read(src));
 }
 op(
   'movss',
@@ -174,14 +192,14 @@ op('movsldup', [['F3 0F 12 /r', 'Vx,Wx']], FEATURE('sse3'), pick(4, [4, 4, 6, 6]
 op('movshdup', [['F3 0F 16 /r', 'Vx,Wx']], FEATURE('sse3'), pick(4, [5, 5, 7, 7]));
 op('movddup', [['F2 0F 12 /r', 'Vx,Wq']], FEATURE('sse3'), (e, dst, src) => {
   begin(e, dst);
-  writeVector(e, dst, i64x2.splat(e.read(src)));
+  writeVector(e, dst, f64x2.splat(f64.fromBits(e.readFloat(src))));
 });
 
 // ---- to and from the other register files ------------------------------------------------------------------------------
 
 /** The low bytes of a vector register, as an integer of dst's size. */
 function lowPart(e: Emitter, dst: Operand, src: Operand): Expr {
-  return e.let(e.loadInt(e.pointer(src), sizeOf(dst)));
+  return e.lane(src, sizeOf(dst), w.i32c(0));
 }
 op('movd', [['66 0F 7E /r', 'Ey,Vx']], HOT, (e, dst, src) => {
   begin(e, src);
@@ -296,8 +314,7 @@ op('pinsrd', [['66 0F 3A 22 /r', 'Vx,Ey,Ib']], FEATURE('sse41'), (e, dst, src, i
 function extract(e: Emitter, size: number, dst: Operand, src: Operand, imm: Operand): void {
   begin(e, src);
   const count = (src.kind === 'mmx' ? 8 : 16) / size;
-  const at = w.mul(w.and(immediate(e, imm), w.i32c(count - 1)), w.i32c(size));
-  e.write(dst, e.let(e.loadInt(w.add(e.pointer(src), at), size)));
+  e.write(dst, e.lane(src, size, w.and(immediate(e, imm), w.i32c(count - 1))));
   if (src.kind === 'mmx') e.enterMmx();
 }
 op(
@@ -340,8 +357,7 @@ op(
   (e, dst, src, imm) => {
     begin(e, dst);
     const n = immediate(e, imm);
-    const lane = () => w.add(e.pointer(src), w.shl(w.shrU(n, w.i32c(6)), w.i32c(2)));
-    const v = src.kind === 'mem' ? e.read(src) : e.let(e.loadInt(lane(), 4));
+    const v = src.kind === 'mem' ? e.read(src) : e.lane(src, 4, w.shrU(n, w.i32c(6)));
     const inserted = insertLane(4, readVector(e, dst), w.and(w.shrU(n, w.i32c(4)), w.i32c(3)), v);
     const bits = i32x4c(1, 2, 4, 8);
     const cleared = i32x4.eq(v128.and(i32x4.splat(n), bits), bits);

@@ -164,7 +164,7 @@ for (const [name, opcode, explicit, mask] of [
       const length = (register: number) => (wide ? e.gpr(register, 8) : w.extendS(e.gpr(register, 4)));
       e.callVoid('pcmpestr', n, w.i32c(mask ? 1 : 0), length(0), length(2));
     } else e.callVoid('pcmpistr', n, w.i32c(mask ? 1 : 0));
-    if (mask) e.setState(L.XMM, e.state(L.VECTOR_OUT, 'v128'));
+    if (mask) e.setXmm0(e.state(L.VECTOR_OUT, 'v128'));
     else e.setGpr(1, 4, e.state(L.VECTOR_OUT, 'i32'));
   };
   const pattern = `66 0F 3A ${hex(opcode)} /r`;

@@ -48,7 +48,7 @@ export function vectorAddress(e: Emitter, operand: Operand, alignment: Alignment
 
 /** An XMM, MMX or memory operand as v128: whole XMM registers whatever the operand's size, zeros above all others. */
 export function readVector(e: Emitter, operand: Operand, alignment: Alignment = 'aligned'): Expr {
-  if (operand.kind === 'xmm') return e.let(w.load('v128', e.pointer(operand)));
+  if (operand.kind === 'xmm') return e.vector(operand);
   if (operand.kind === 'mmx') return e.let(w.load('v128_64zero', e.pointer(operand)));
   const size = sizeOf(operand);
   const pointer = e.readPointer(vectorAddress(e, operand, alignment), size);
@@ -63,7 +63,7 @@ export function writeVector(e: Emitter, operand: Operand, value: Expr, alignment
     return;
   }
   if (operand.kind === 'xmm') {
-    e.f.do(w.store('v128', e.pointer(operand), value));
+    e.setVector(operand, value);
     return;
   }
   const v = e.let(value);
@@ -124,7 +124,7 @@ export function immediate(e: Emitter, operand: Operand): Expr {
 
 /** XMM0, the implicit third operand of SSE4.1's variable blends and of SHA256RNDS2. */
 export function xmm0(e: Emitter): Expr {
-  return e.let(e.state(L.XMM, 'v128'));
+  return e.xmm0();
 }
 
 /** `a` shifted by bytes: left as PSLLDQ does (by = -count) or right (by = count), count 0 to 32. */

@@ -214,6 +214,7 @@ class RegionCompiler implements RegionFrame {
     e.delta = block.page - this.#blocks[0].page;
     e.flags = this.#graph.nodes[index + 1].loop ? 'unknown' : (this.#flagsIn[index] ?? 'unknown');
     this.#payFor(block);
+    e.enterBlock();
     this.#offset = block.start;
     this.#ending = undefined;
     this.#first = block.records[0];
@@ -424,6 +425,7 @@ class RegionCompiler implements RegionFrame {
     f.later(() => e.loadRegisters());
     e.loadFlags();
     e.flags = 'settled';
+    e.forgetChecks();
     get(this.#count, 'i32', L.COUNT);
     get(e.tlbLocal, 'i32', L.TLB_CUR);
     f.set(this.#checked, w.i32c(0));

@@ -1,17 +1,22 @@
 /**
- * The emitter that compiles: operands are constants of the decoded records, general registers are Wasm locals, flags are the
- * operands of whatever set them last, worked out only where somebody reads them. One emitter writes one region (compile.ts).
+ * The emitter that compiles: operands are constants of the decoded records, registers are Wasm locals. One emitter writes one
+ * region (compile.ts).
  */
 
+import { LANES_D, LANES_D0, LANES_S0 } from '../emit/emitter.js';
 import type { CoreImports } from '../emit/machine-emitter.js';
-import { MachineEmitter } from '../emit/machine-emitter.js';
 import { type Operand, sizeOf } from '../emit/operands.js';
 import type { HandlerSpec, Variant } from '../isa/define.js';
 import * as L from '../layout.js';
 import type { FunctionBuilder } from '../wasm/function.js';
 import type { Expr, ValType } from '../wasm/ops.js';
 import * as w from '../wasm/ops.js';
+import { f32, f32x4, f64, f64x2, i8x16, i16x8, i32x4, i32x4c, i64x2, i64x2same, v128 } from '../wasm/simd.js';
+import { LazyFlagsEmitter } from './lazy-flags.js';
 import type { DecodedRecord } from './record.js';
+import { VectorFile } from './vector-file.js';
+
+export type { FlagState } from './lazy-flags.js';
 
 /** Thrown by an instruction that regions leave to the interpreter: the region ends before it. */
 export class Unsupported extends Error {}
@@ -32,35 +37,49 @@ export interface RegionFrame {
   jump(rip: Expr): void;
 }
 
-/** Flags as known at compile time: settled in FA (RES) and FB (AUX), an operation's operands, or only known at run time. */
-export type FlagState = 'settled' | 'unknown' | number;
-
-/** With a carry in, the operands alone do not give the conditions. */
-const OPERATION = { add: 1, sub: 2, logic: 3, adc: 5, sbb: 6 } as const;
-const kindOf = (operation: number, size: number) => operation | (size << 4);
-
 /** Core functions that touch neither general registers nor flags. */
 const PURE = /^(sse_|pdep$|pext$|crc32c$)/;
 /** Those of SIMD instructions that do. */
 const IMPURE_SIMD = /^(pcmp[ei]str|memR|memW|x87_|getFlags|setFlags)/;
 
-export class RegionEmitter extends MachineEmitter {
+/** Limits that float.ts asks for (isSafe). */
+const SAFE_DOUBLE = w.i64c(0x7fdn << 53n);
+const SAFE_SINGLE = w.i32c(0xfd << 24);
+
+/** Whether some of a value's lanes are denormal. */
+function isDenormal(value: Expr, lanes: number): Expr {
+  if (value.type === 'v128') {
+    if (lanes & LANES_D) {
+      const m = v128.and(value, i64x2same((1n << 63n) - 1n));
+      return v128.anyTrue(v128.and(i64x2.gtS(m, i64x2same(0n)), i64x2.gtS(i64x2same(1n << 52n), m)));
+    }
+    const m = v128.and(value, i32x4c(0x7fffffff));
+    return v128.anyTrue(i32x4.ltU(i32x4.sub(m, i32x4c(1)), i32x4c(0x7fffff)));
+  }
+  const one = w.intc(value.type, 1);
+  const smallest = value.type === 'i64' ? w.i64c((1n << 53n) - 1n) : w.i32c((1 << 24) - 1);
+  return w.ltU(w.sub(w.shl(value, one), one), smallest);
+}
+
+export class RegionEmitter extends LazyFlagsEmitter {
   readonly f: FunctionBuilder;
   protected readonly imports: CoreImports;
   protected readonly tlb: Expr;
   readonly #frame: RegionFrame;
   readonly #long: boolean;
-  /** Locals: registers, the entry block's page, R_EA, and the flags' FK FA FB FR. */
+  /** Locals: registers, the entry block's page, R_EA. */
   readonly #registers: readonly number[];
   readonly #page: Expr;
   readonly #ea: number;
-  readonly #fk: number;
-  readonly #fa: number;
-  readonly #fb: number;
-  readonly #fr: number;
+  /** Whether MXCSR is plain (emit/emitter.ts), and if so the limits of doubles and singles that arithmetic asks for. */
+  readonly #plain: number;
+  readonly #limits: { readonly i32: number; readonly i64: number };
+  #usesPlain = false;
+  readonly #vectors: VectorFile;
+  /** Words of the CPU state that this block has checked to be zero. */
+  readonly #checked = new Set<number>();
   readonly tlbLocal: number;
   readonly pageLocal: number;
-  flags: FlagState = 'unknown';
   /** Registers read or written so far, and those written. */
   readonly used = new Set<number>();
   readonly dirty = new Set<number>();
@@ -70,7 +89,7 @@ export class RegionEmitter extends MachineEmitter {
   #delta = 0n;
 
   constructor(f: FunctionBuilder, imports: CoreImports, frame: RegionFrame, mode: number) {
-    super();
+    super(f);
     this.f = f;
     this.imports = imports;
     this.#frame = frame;
@@ -79,10 +98,9 @@ export class RegionEmitter extends MachineEmitter {
     this.pageLocal = f.local('i64');
     this.#page = w.localGet(this.pageLocal, 'i64', true);
     this.#ea = f.local('i64');
-    this.#fk = f.local('i32');
-    this.#fa = f.local('i64');
-    this.#fb = f.local('i64');
-    this.#fr = f.local('i64');
+    this.#plain = f.local('i32');
+    this.#limits = { i32: f.local('i32'), i64: f.local('i64') };
+    this.#vectors = new VectorFile(f);
     this.tlbLocal = f.local('i32');
     this.tlb = w.localGet(this.tlbLocal, 'i32', true);
   }
@@ -127,7 +145,20 @@ export class RegionEmitter extends MachineEmitter {
     this.f.scope(() => {
       if (record.spec) record.spec.instruction.semantics(this, ...record.spec.operands);
       else this.#microOp(record);
+      this.#vectors.endInstruction();
     });
+  }
+
+  /** Before a block's first instruction: what is known within a block is not known any more. */
+  enterBlock(): void {
+    this.#vectors.abandon();
+    this.forgetChecks();
+  }
+
+  /** After anything that may have changed the state in memory behind the emitter's back. */
+  forgetChecks(): void {
+    this.#checked.clear();
+    this.#vectors.forget();
   }
 
   #microOp(r: DecodedRecord): void {
@@ -178,11 +209,14 @@ export class RegionEmitter extends MachineEmitter {
   /** Loads at entry, stores at exit. */
   loadRegisters(): void {
     for (const n of this.used) this.f.set(this.#registers[n], w.load('i64', w.i32c(0), L.REGS + n * 8));
+    this.#vectors.loadAll();
+    if (this.#usesPlain) this.#loadPlain();
   }
 
   storeRegisters(): void {
     for (const n of this.dirty)
       this.f.do(w.store('i64', w.i32c(0), w.localGet(this.#registers[n], 'i64'), L.REGS + n * 8));
+    this.#vectors.storeAll();
   }
 
   protected field(field: 'a' | 'b' | 'c'): Expr {
@@ -271,6 +305,129 @@ export class RegionEmitter extends MachineEmitter {
     return w.i32c(this.#offset(operand) === n * 8 ? 1 : 0);
   }
 
+  // ---- vectors and floating point -------------------------------------------------------------------------------------------
+
+  #xmm(operand: Operand): number {
+    if (operand.kind !== 'xmm') throw new Error(`${this.key}: ${operand.kind} is no XMM register`);
+    return (this.field(operand.field).constant as number) >> 4;
+  }
+
+  override pointer(operand: Operand): Expr {
+    return operand.kind === 'xmm' ? w.i32c(this.#vectors.address(this.#xmm(operand))) : super.pointer(operand);
+  }
+
+  override vector(operand: Operand): Expr {
+    return this.#vectors.get(this.#xmm(operand));
+  }
+
+  override setVector(operand: Operand, value: Expr): void {
+    this.#vectors.set(this.#xmm(operand), value);
+  }
+
+  override xmm0(): Expr {
+    return this.#vectors.get(0);
+  }
+
+  override setXmm0(value: Expr): void {
+    this.#vectors.set(0, value);
+  }
+
+  override lane(operand: Operand, size: number, index: Expr): Expr {
+    if (operand.kind !== 'xmm') return super.lane(operand, size, index);
+    const lane = index.constant as number;
+    const extract = { 1: i8x16.extractU, 2: i16x8.extractU, 4: i32x4.extract, 8: i64x2.extract }[size]!;
+    return this.let(this.#vectors.part(this.#xmm(operand), 0, (v) => extract(v, lane)));
+  }
+
+  override readFloat(operand: Operand): Expr {
+    return operand.kind === 'xmm' ? this.#low(operand) : super.readFloat(operand);
+  }
+
+  /** Bits of the low lane as a float's: the same instruction where an integer is wanted. */
+  #low(operand: Operand): Expr {
+    const n = this.#xmm(operand);
+    if (sizeOf(operand) === 8) return this.#vectors.part(n, LANES_D0, (v) => f64.toBits(this.let(f64x2.extract(v, 0))));
+    return this.#vectors.part(n, LANES_S0, (v) => f32.toBits(this.let(f32x4.extract(v, 0))));
+  }
+
+  override read(operand: Operand): Expr {
+    if (operand.kind !== 'xmm') return super.read(operand);
+    return sizeOf(operand) === 16 ? this.vector(operand) : this.#low(operand);
+  }
+
+  override write(operand: Operand, value: Expr): void {
+    if (operand.kind !== 'xmm') {
+      super.write(operand, value);
+      return;
+    }
+    const n = this.#xmm(operand);
+    if (value.type === 'v128') this.#vectors.set(n, value);
+    else if (value.type === 'i64') this.#vectors.setLow(n, LANES_D0, value, (v, x) => i64x2.replace(v, 0, x));
+    else this.#vectors.setLow(n, LANES_S0, value, (v, x) => i32x4.replace(v, 0, x));
+  }
+
+  override isTame(value: Expr, lanes: number): boolean {
+    return this.#vectors.isTame(value, lanes);
+  }
+
+  override tame(value: Expr, lanes: number): void {
+    this.#vectors.mark(value, lanes);
+  }
+
+  #loadPlain(): void {
+    this.f.set(this.#plain, super.plainFloat());
+    const limit = (bits: Expr) => w.select(w.localGet(this.#plain, 'i32'), bits, w.intc(bits.type, 0));
+    this.f.set(this.#limits.i64, limit(SAFE_DOUBLE));
+    this.f.set(this.#limits.i32, limit(SAFE_SINGLE));
+  }
+
+  override plainFloat(): Expr {
+    this.#usesPlain = true;
+    return w.localGet(this.#plain, 'i32');
+  }
+
+  override plainLimit(limit: Expr): Expr {
+    const known = limit.type === 'i64' ? SAFE_DOUBLE : SAFE_SINGLE;
+    if (limit.constant !== known.constant) return super.plainLimit(limit);
+    this.#usesPlain = true;
+    return w.localGet(this.#limits[limit.type as 'i32' | 'i64'], limit.type);
+  }
+
+  override commitFloat(): void {
+    super.commitFloat();
+    this.#loadPlain();
+  }
+
+  /** What has denormals is the interpreter's, so that afterwards all lanes are known to be tame. */
+  override floatSlow(lanes: number, operands: readonly Expr[], compute: () => Expr): Expr {
+    const leaveIf = (values: readonly Expr[]) => {
+      const tests = values.map((v) => isDenormal(v, lanes));
+      if (lanes && tests.length) this.f.if(tests.reduce(w.or), () => this.#frame.leaveHere(w.i32c(0)));
+    };
+    leaveIf(operands.filter((v) => !this.isTame(v, lanes)));
+    const result = super.floatSlow(lanes, operands, compute);
+    leaveIf([result]);
+    return result;
+  }
+
+  override compareFloats(a: Expr, b: Expr, ordinary: Expr, slow: () => Expr): void {
+    const lanes = a.type === 'i64' ? LANES_D0 : LANES_S0;
+    this.f.if(w.eqz(ordinary), () => {
+      // The comparison is said again below; here it is for the exceptions.
+      this.floatSlow(lanes, [a, b], () => {
+        this.f.do(slow());
+        return w.intc(a.type, 0);
+      });
+    });
+    this.flagsFloat(a, b);
+  }
+
+  protected override requireWord(address: number): void {
+    if (this.#checked.has(address)) return;
+    this.#checked.add(address);
+    super.requireWord(address);
+  }
+
   // ---- memory and core -------------------------------------------------------------------------------------------------------
 
   protected missed(name: string, linear: Expr, size: number): Expr {
@@ -337,168 +494,5 @@ export class RegionEmitter extends MachineEmitter {
   branch(target: Operand, condition?: Expr): void {
     if (target.kind !== 'rel') throw new Error(`${this.key}: branch to ${target.kind}`);
     this.#frame.branch(condition);
-  }
-
-  // ---- control flow inside an instruction: what is known of the flags must hold on both ways --------------------------------
-
-  override if(condition: Expr, then: () => void, otherwise?: () => void): void {
-    const before = this.flags;
-    let changed = false;
-    this.f.if(
-      condition,
-      () => {
-        then();
-        changed = this.flags !== before;
-        if (changed) this.settle();
-      },
-      () => {
-        this.flags = before;
-        otherwise?.();
-        if (changed || this.flags !== before) {
-          changed = true;
-          this.settle();
-        }
-      },
-    );
-    if (changed) this.flags = 'settled';
-  }
-
-  // ---- flags -------------------------------------------------------------------------------------------------------------------
-
-  #remember(operation: number, size: number, a: Expr | undefined, b: Expr | undefined, r: Expr): void {
-    const set = (local: number, value: Expr) => this.f.set(local, w.extendU(value));
-    if (a) set(this.#fa, a);
-    if (b) set(this.#fb, b);
-    set(this.#fr, r);
-    this.flags = kindOf(operation, size);
-  }
-
-  override flagsAdd(size: number, a: Expr, b: Expr, result: Expr, carryIn = false): void {
-    const operation = carryIn ? OPERATION.adc : OPERATION.add;
-    this.#remember(operation, size, this.zeroExtend(a, size), this.zeroExtend(b, size), result);
-  }
-
-  override flagsSub(size: number, a: Expr, b: Expr, result: Expr, carryIn = false): void {
-    const operation = carryIn ? OPERATION.sbb : OPERATION.sub;
-    this.#remember(operation, size, this.zeroExtend(a, size), this.zeroExtend(b, size), result);
-  }
-
-  override flagsLogic(size: number, result: Expr): void {
-    this.#remember(OPERATION.logic, size, undefined, undefined, result);
-  }
-
-  protected override setFlagsRaw(res: Expr, aux: Expr): void {
-    const r = this.let(res);
-    const x = this.let(aux);
-    this.f.set(this.#fa, r);
-    this.f.set(this.#fb, w.extendU(x));
-    this.flags = 'settled';
-  }
-
-  override setState(address: number, value: Expr): void {
-    if (address === L.FLAG_AUX) {
-      this.settle();
-      this.f.set(this.#fb, w.extendU(value));
-    } else if (address === L.FLAG_RES) {
-      this.settle();
-      this.f.set(this.#fa, value);
-    } else super.setState(address, value);
-  }
-
-  override aux(): Expr {
-    this.settle();
-    return this.let(w.wrap(w.localGet(this.#fb, 'i64')));
-  }
-
-  override res(): Expr {
-    this.settle();
-    return this.let(w.localGet(this.#fa, 'i64'));
-  }
-
-  #operand(local: number, size: number): Expr {
-    const value = w.localGet(local, 'i64');
-    return size === 8 ? value : w.wrap(value);
-  }
-
-  /** Brings the flags into RES and AUX (locals FA and FB). */
-  settle(): void {
-    const { flags } = this;
-    if (flags === 'settled') return;
-    if (flags === 'unknown') {
-      this.f.if(w.localGet(this.#fk, 'i32'), () => this.#settleByCore());
-    } else {
-      const size = flags >> 4;
-      const r = this.let(this.#operand(this.#fr, size));
-      if ((flags & 15) === OPERATION.logic) super.flagsLogic(size, r);
-      else {
-        const a = this.let(this.#operand(this.#fa, size));
-        const b = this.let(this.#operand(this.#fb, size));
-        if ((flags & 3) === OPERATION.add) super.flagsAdd(size, a, b, r);
-        else super.flagsSub(size, a, b, r);
-      }
-    }
-    this.flags = 'settled';
-  }
-
-  #settleByCore(): void {
-    const args = [w.localGet(this.#fk, 'i32'), ...[this.#fa, this.#fb, this.#fr].map((l) => w.localGet(l, 'i64'))];
-    this.f.do(this.invoke('settleFlags', undefined, args));
-    this.f.set(this.#fa, w.load('i64', w.i32c(0), L.FLAG_RES));
-    this.f.set(this.#fb, w.load('i64_32u', w.i32c(0), L.FLAG_AUX));
-    this.f.set(this.#fk, w.i32c(0));
-  }
-
-  /** Makes FK tell at run time what is known now: before every way to another block or out. */
-  publishFlags(): void {
-    if (this.flags !== 'unknown') this.f.set(this.#fk, w.i32c(this.flags === 'settled' ? 0 : this.flags));
-  }
-
-  loadFlags(): void {
-    this.f.set(this.#fa, w.load('i64', w.i32c(0), L.FLAG_RES));
-    this.f.set(this.#fb, w.load('i64_32u', w.i32c(0), L.FLAG_AUX));
-    this.f.set(this.#fk, w.i32c(0));
-  }
-
-  storeFlags(): void {
-    this.f.if(
-      w.localGet(this.#fk, 'i32'),
-      () => this.#settleByCore(),
-      () => {
-        this.f.do(w.store('i64', w.i32c(0), w.localGet(this.#fa, 'i64'), L.FLAG_RES));
-        this.f.do(w.store('i64_32', w.i32c(0), w.localGet(this.#fb, 'i64'), L.FLAG_AUX));
-      },
-    );
-  }
-
-  override condition(code: number): Expr {
-    return this.#direct(code) ?? super.condition(code);
-  }
-
-  /** Conditions straight from the operands of the last operation. */
-  #direct(code: number): Expr | undefined {
-    const { flags } = this;
-    if (typeof flags !== 'number') return undefined;
-    const size = flags >> 4;
-    const operation = flags & 15;
-    const value = (local: number) => this.#operand(local, size);
-    const signed = (local: number) => this.signExtend(value(local), size);
-    const zero = w.intc(size === 8 ? 'i64' : 'i32', 0);
-    const result = () => this.zeroExtend(value(this.#fr), size);
-    const not = (e: Expr | undefined) => (e && code & 1 ? w.eqz(e) : e);
-    const which = code >> 1;
-    if (which === 2) return not(operation === OPERATION.sub ? w.eq(value(this.#fa), value(this.#fb)) : w.eqz(result()));
-    if (which === 4) return not(w.ltS(signed(this.#fr), zero));
-    if (operation === OPERATION.sub) {
-      if (which === 1) return not(w.ltU(value(this.#fa), value(this.#fb)));
-      if (which === 3) return not(w.leU(value(this.#fa), value(this.#fb)));
-      if (which === 6) return not(w.ltS(signed(this.#fa), signed(this.#fb)));
-      if (which === 7) return not(w.leS(signed(this.#fa), signed(this.#fb)));
-    } else if (operation === OPERATION.logic) {
-      if (which === 0 || which === 1) return not(w.i32c(0));
-      if (which === 3) return not(w.eqz(result()));
-      if (which === 6) return not(w.ltS(signed(this.#fr), zero));
-      if (which === 7) return not(w.leS(signed(this.#fr), zero));
-    } else if (operation === OPERATION.add && which === 1) return not(w.ltU(result(), value(this.#fa)));
-    return undefined;
   }
 }

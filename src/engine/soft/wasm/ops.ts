@@ -31,6 +31,8 @@ const LOCAL_GET = 0x20;
 const CALL = 0x10;
 const CALL_INDIRECT = 0x11;
 const SELECT = 0x1b;
+const F32_BITS = 0xbc;
+const F64_BITS = 0xbd;
 
 export function writeExpr(out: ByteWriter, e: Expr): void {
   for (const a of e.args) writeExpr(out, a);
@@ -258,5 +260,8 @@ export function load(kind: LoadKind, address: Expr, offset = 0): Expr {
 
 /** Store to `address + offset`: a statement, for FunctionBuilder.do. */
 export function store(kind: StoreKind, address: Expr, value: Expr, offset = 0): Expr {
+  // The bits of a float are stored as the float.
+  if (kind === 'i64' && value.op === F64_BITS) return store('f64', address, value.args[0], offset);
+  if (kind === 'i32' && value.op === F32_BITS) return store('f32', address, value.args[0], offset);
   return { type: 'i32', op: STORES[kind], args: [address, value], imm: [0, offset], void: true };
 }

@@ -20,6 +20,13 @@ const replace =
   (op: number) =>
   (a: Expr, lane: number, value: Expr): Expr =>
     raw('v128', PREFIX | op, [a, value], [lane]);
+/** The same; the bits of a float go in as the float (`bits`: the reinterpretation, `asFloat`: the other operator). */
+const replaceBits =
+  (op: number, bits: number, asFloat: number) =>
+  (a: Expr, lane: number, value: Expr): Expr =>
+    value.op === bits
+      ? raw('v128', PREFIX | asFloat, [a, value.args[0]], [lane])
+      : raw('v128', PREFIX | op, [a, value], [lane]);
 /** Shift of every lane by an i32 count, modulo the lane's width. */
 const shift = binary;
 
@@ -152,7 +159,7 @@ export const i16x8 = {
 export const i32x4 = {
   splat: unary(0x11),
   extract: extract(0x1b, 'i32'),
-  replace: replace(0x1c),
+  replace: replaceBits(0x1c, 0xbc, 0x20),
   eq: binary(0x37),
   ltS: binary(0x39),
   ltU: binary(0x3a),
@@ -188,7 +195,7 @@ export const i32x4 = {
 export const i64x2 = {
   splat: unary(0x12),
   extract: extract(0x1d, 'i64'),
-  replace: replace(0x1e),
+  replace: replaceBits(0x1e, 0xbd, 0x22),
   neg: unary(0xc1),
   allTrue: unary(0xc3, 'i32'),
   bitmask: unary(0xc4, 'i32'),
@@ -208,6 +215,9 @@ export const i64x2 = {
 };
 
 export const f32x4 = {
+  splat: unary(0x13),
+  extract: extract(0x1f, 'f32'),
+  replace: replace(0x20),
   eq: binary(0x41),
   lt: binary(0x43),
   le: binary(0x45),
@@ -225,6 +235,9 @@ export const f32x4 = {
 };
 
 export const f64x2 = {
+  splat: unary(0x14),
+  extract: extract(0x21, 'f64'),
+  replace: replace(0x22),
   eq: binary(0x47),
   lt: binary(0x49),
   le: binary(0x4b),
@@ -251,6 +264,12 @@ const scalar2 =
   (a: Expr, b: Expr): Expr =>
     raw(type, op, [a, b]);
 
+/** Bits as another type; there and back again is nothing, and the bits of what nobody assigns again stay the same too. */
+const reinterpret =
+  (type: ValType, op: number, inverse: number) =>
+  (a: Expr): Expr =>
+    a.op === inverse ? a.args[0] : { type, op, args: [a], ...(a.stable && { stable: true }) };
+
 export const f32 = {
   abs: scalar1('f32', 0x8b),
   nearest: scalar1('f32', 0x90),
@@ -262,11 +281,12 @@ export const f32 = {
   lt: scalar2('i32', 0x5d),
   eq: scalar2('i32', 0x5b),
   le: scalar2('i32', 0x5f),
+  ge: scalar2('i32', 0x60),
   convertI32S: scalar1('f32', 0xb2),
   convertI64S: scalar1('f32', 0xb4),
   demote: scalar1('f32', 0xb6),
-  fromBits: scalar1('f32', 0xbe),
-  toBits: scalar1('i32', 0xbc),
+  fromBits: reinterpret('f32', 0xbe, 0xbc),
+  toBits: reinterpret('i32', 0xbc, 0xbe),
   truncSatI32: scalar1('i32', 0xfc00),
   truncSatI64: scalar1('i64', 0xfc04),
 };
@@ -282,11 +302,12 @@ export const f64 = {
   lt: scalar2('i32', 0x63),
   eq: scalar2('i32', 0x61),
   le: scalar2('i32', 0x65),
+  ge: scalar2('i32', 0x66),
   convertI32S: scalar1('f64', 0xb7),
   convertI64S: scalar1('f64', 0xb9),
   promote: scalar1('f64', 0xbb),
-  fromBits: scalar1('f64', 0xbf),
-  toBits: scalar1('i64', 0xbd),
+  fromBits: reinterpret('f64', 0xbf, 0xbd),
+  toBits: reinterpret('i64', 0xbd, 0xbf),
   truncSatI32: scalar1('i32', 0xfc02),
   truncSatI64: scalar1('i64', 0xfc06),
 };
