@@ -15,7 +15,7 @@ export interface CoreImports {
 }
 
 /** Core's functions for accesses that miss the TLB. */
-type Miss = 'memRead' | 'memWrite' | 'memRmw';
+export type Miss = 'memRead' | 'memWrite' | 'memRmw';
 
 export abstract class MachineEmitter extends Emitter {
   protected abstract readonly imports: CoreImports;
@@ -50,26 +50,30 @@ export abstract class MachineEmitter extends Emitter {
     return this.let(w.add(offset, this.tlb));
   }
 
-  #pointerTo(linear: Expr, size: number, tag: number, miss: Miss): Expr {
-    const lin = this.let(linear);
-    const entry = this.tlbEntry(lin);
-    // The last byte's page against the first byte's entry: an access that crosses pages misses.
-    const last = size > 1 ? w.add(lin, w.i64c(size - 1)) : lin;
-    const hit = w.eq(w.load('i64', entry, tag), w.and(last, w.i64c(-4096)));
+  /** The tag that an access of `size` bytes needs: the last byte's page, so that one that crosses pages hits nothing. */
+  protected pageOfLast(linear: Expr, size: number): Expr {
+    const last = size > 1 ? w.add(linear, w.i64c(size - 1)) : linear;
+    return w.and(last, w.i64c(-4096));
+  }
+
+  /** Host address for an access: the TLB's, or core's answer. `linear` must be `let`. */
+  protected pointerTo(linear: Expr, size: number, tag: number, miss: Miss): Expr {
+    const entry = this.tlbEntry(linear);
+    const hit = w.eq(w.load('i64', entry, tag), this.pageOfLast(linear, size));
     return this.choose(
       'i32',
       hit,
-      () => w.add(w.wrap(lin), w.load('i32', entry, L.TLB_ADDEND)),
-      () => this.missed(miss, lin, size),
+      () => w.add(w.wrap(linear), w.load('i32', entry, L.TLB_ADDEND)),
+      () => this.missed(miss, linear, size),
     );
   }
 
   readPointer(linear: Expr, size: number): Expr {
-    return this.#pointerTo(linear, size, L.TLB_READ, 'memRead');
+    return this.pointerTo(this.let(linear), size, L.TLB_READ, 'memRead');
   }
 
   writePointer(linear: Expr, size: number): Expr {
-    return this.#pointerTo(linear, size, L.TLB_WRITE, 'memWrite');
+    return this.pointerTo(this.let(linear), size, L.TLB_WRITE, 'memWrite');
   }
 
   read(operand: Operand): Expr {
@@ -126,7 +130,7 @@ export abstract class MachineEmitter extends Emitter {
       this.write(operand, compute(this.read(operand)));
       return;
     }
-    const p = this.#pointerTo(this.address(operand), operand.size, L.TLB_WRITE, 'memRmw');
+    const p = this.pointerTo(this.address(operand), operand.size, L.TLB_WRITE, 'memRmw');
     const old = this.let(this.loadInt(p, operand.size));
     this.storeInt(p, compute(old), operand.size);
     this.commit(p);

@@ -4,7 +4,7 @@
  */
 
 import { LANES_D, LANES_D0, LANES_S0 } from '../emit/emitter.js';
-import type { CoreImports } from '../emit/machine-emitter.js';
+import type { CoreImports, Miss } from '../emit/machine-emitter.js';
 import { type Operand, sizeOf } from '../emit/operands.js';
 import type { HandlerSpec, Variant } from '../isa/define.js';
 import * as L from '../layout.js';
@@ -13,6 +13,7 @@ import type { Expr, ValType } from '../wasm/ops.js';
 import * as w from '../wasm/ops.js';
 import { f32, f32x4, f64, f64x2, i8x16, i16x8, i32x4, i32x4c, i64x2, i64x2same, v128 } from '../wasm/simd.js';
 import { LazyFlagsEmitter } from './lazy-flags.js';
+import { RecentPages } from './recent-pages.js';
 import type { DecodedRecord } from './record.js';
 import { VectorFile } from './vector-file.js';
 
@@ -76,6 +77,7 @@ export class RegionEmitter extends LazyFlagsEmitter {
   readonly #limits: { readonly i32: number; readonly i64: number };
   #usesPlain = false;
   readonly #vectors: VectorFile;
+  readonly #pages: RecentPages;
   /** Words of the CPU state that this block has checked to be zero. */
   readonly #checked = new Set<number>();
   readonly tlbLocal: number;
@@ -88,7 +90,8 @@ export class RegionEmitter extends LazyFlagsEmitter {
   /** The current block's page, less the entry's. */
   #delta = 0n;
 
-  constructor(f: FunctionBuilder, imports: CoreImports, frame: RegionFrame, mode: number) {
+  /** @param chased general registers that the region loads from memory */
+  constructor(f: FunctionBuilder, imports: CoreImports, frame: RegionFrame, mode: number, chased: ReadonlySet<number>) {
     super(f);
     this.f = f;
     this.imports = imports;
@@ -101,6 +104,7 @@ export class RegionEmitter extends LazyFlagsEmitter {
     this.#plain = f.local('i32');
     this.#limits = { i32: f.local('i32'), i64: f.local('i64') };
     this.#vectors = new VectorFile(f);
+    this.#pages = new RecentPages(f, chased);
     this.tlbLocal = f.local('i32');
     this.tlb = w.localGet(this.tlbLocal, 'i32', true);
   }
@@ -210,6 +214,7 @@ export class RegionEmitter extends LazyFlagsEmitter {
   loadRegisters(): void {
     for (const n of this.used) this.f.set(this.#registers[n], w.load('i64', w.i32c(0), L.REGS + n * 8));
     this.#vectors.loadAll();
+    this.#pages.forgetAll();
     if (this.#usesPlain) this.#loadPlain();
   }
 
@@ -429,6 +434,39 @@ export class RegionEmitter extends LazyFlagsEmitter {
   }
 
   // ---- memory and core -------------------------------------------------------------------------------------------------------
+
+  override address(operand: Operand): Expr {
+    const { base, index } = this.#record!;
+    this.#pages.through(base, index);
+    return super.address(operand);
+  }
+
+  override push(value: Expr, size: number): void {
+    this.#pages.throughStack();
+    super.push(value, size);
+  }
+
+  override top(size: number, offset = 0): Expr {
+    this.#pages.throughStack();
+    return super.top(size, offset);
+  }
+
+  protected override pointerTo(linear: Expr, size: number, tag: number, miss: Miss): Expr {
+    const page = this.#pages.take(tag);
+    if (!page || (size & (size - 1)) !== 0) return super.pointerTo(linear, size, tag, miss);
+    const addend = w.localGet(page.addend, 'i32');
+    const direct = () => w.add(w.wrap(linear), addend);
+    return this.choose('i32', page.holds(linear, size), direct, () => {
+      const entry = this.tlbEntry(linear);
+      const hit = w.eq(w.load('i64', entry, tag), this.pageOfLast(linear, size));
+      const fill = () => {
+        this.f.set(page.tag, w.and(linear, w.i64c(-4096)));
+        this.f.set(page.addend, w.load('i32', entry, L.TLB_ADDEND));
+        return direct();
+      };
+      return this.choose('i32', hit, fill, () => this.missed(miss, linear, size));
+    });
+  }
 
   protected missed(name: string, linear: Expr, size: number): Expr {
     const host = this.f.temp('i32');
