@@ -97,7 +97,14 @@ export class FakeVcpu implements Vcpu {
       tlbMisses: 0,
       pageFaults: 0,
       interrupts: 0,
-      codeFlushes: 0,
+      exceptions: 0,
+      tlbFlushes: 0,
+      blockLookups: 0,
+      regionsCompiled: 0,
+      regionsDropped: 0,
+      regionsRefused: 0,
+      instructionsCompiled: 0,
+      compileMs: 0,
     };
   }
 }

@@ -50,7 +50,7 @@ export function generateInterpreter(
   const hotCount = L.H_FIRST_FREE + hot.length;
 
   // Bodies are emitted first, for that is what tells which functions of core are imported; indexes follow.
-  const module = new ModuleBuilder();
+  const module = new ModuleBuilder('interpreter');
   module.importTable('regions');
   const imports = new ModuleImports(module);
   const coldFunctions = cold.map((h) => coldHandler(h, imports));
