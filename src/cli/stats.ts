@@ -116,7 +116,9 @@ export function statsLines(stats: MachineStats, busiest: readonly { port: string
       `(${(stats.instructions / busyMs / 1000).toFixed(0)} million a second), ${(stats.idleMs / 1000).toFixed(2)} s idle`,
     `${stats.blocksDecoded} blocks decoded, ${stats.tlbMisses} TLB misses, ${stats.tlbFlushes} TLB flushes, ` +
       `${stats.pageFaults} page faults, ${stats.interrupts} interrupts`,
-    `${stats.regionsCompiled} regions compiled with ${stats.instructionsCompiled} instructions in ` +
+    `${((stats.instructionsInRegions / Math.max(stats.instructions, 1)) * 100).toFixed(1)} % of the instructions in ` +
+      `${stats.regionsEntered} runs of compiled regions`,
+    `${stats.regionsCompiled} regions compiled with ${stats.instructionsTranslated} instructions in ` +
       `${stats.compileMs.toFixed(0)} ms, ${stats.regionsDropped} dropped, ${stats.regionsRefused} refused`,
     `exits: ${exits.map(([kind, count]) => `${kind} ${count}`).join(', ')}`,
     `busiest: ${busiest.map(({ port, count }) => `${port} ${count}`).join(', ')}`,

@@ -154,7 +154,10 @@ export interface EngineStats {
   regionsDropped: number;
   regionsRefused: number;
   /** Instructions in the regions that were compiled: how much was translated, not how often it ran. */
-  instructionsCompiled: number;
+  instructionsTranslated: number;
+  /** How often regions were entered from the interpreter, and the instructions executed in them: part of `instructions`. */
+  regionsEntered: number;
+  instructionsInRegions: number;
   /** Time spent compiling in ms, in whatever thread. */
   compileMs: number;
 }

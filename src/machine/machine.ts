@@ -459,7 +459,9 @@ const NO_STATS: EngineStats = {
   regionsCompiled: 0,
   regionsDropped: 0,
   regionsRefused: 0,
-  instructionsCompiled: 0,
+  instructionsTranslated: 0,
+  regionsEntered: 0,
+  instructionsInRegions: 0,
   compileMs: 0,
 };
 

@@ -103,7 +103,9 @@ export class FakeVcpu implements Vcpu {
       regionsCompiled: 0,
       regionsDropped: 0,
       regionsRefused: 0,
-      instructionsCompiled: 0,
+      instructionsTranslated: 0,
+      regionsEntered: 0,
+      instructionsInRegions: 0,
       compileMs: 0,
     };
   }

@@ -42,6 +42,8 @@ const GUESTS: { readonly [name: string]: readonly number[] } = {
 interface TimeStats {
   readonly wallMs: number;
   readonly regionsCompiled: number;
+  readonly instructions: number;
+  readonly instructionsInRegions: number;
   readonly exits: Readonly<Record<string, number>>;
   readonly time: {
     readonly runMs: number;
@@ -149,8 +151,11 @@ describe('statistics', () => {
     const path = file('hot.json');
     const env = { TYPEVISOR_REGIONS: '1' };
     await typevisor([...kernel('count'), '--timeout', '1', '--stats', path], { env });
-    const { time, regionsCompiled } = JSON.parse(readFileSync(path, 'utf8')) as TimeStats;
-    expect(regionsCompiled).toBeGreaterThan(0);
+    const stats = JSON.parse(readFileSync(path, 'utf8')) as TimeStats;
+    const { time } = stats;
+    expect(stats.regionsCompiled).toBeGreaterThan(0);
+    expect(stats.instructionsInRegions).toBeGreaterThan(0.5 * stats.instructions);
+    expect(stats.instructionsInRegions).toBeLessThanOrEqual(stats.instructions);
     expect(time.compiledMs).toBeGreaterThan(time.interpreterMs);
   });
 

@@ -101,7 +101,9 @@ export class SoftEngine implements Engine {
       regionsCompiled: regions?.compiled ?? 0,
       regionsDropped: regions?.dropped ?? 0,
       regionsRefused: regions?.refused ?? 0,
-      instructionsCompiled: regions?.instructions ?? 0,
+      instructionsTranslated: regions?.instructions ?? 0,
+      regionsEntered: counter(L.STAT_REGIONS),
+      instructionsInRegions: counter(L.STAT_COMPILED),
       compileMs: regions === undefined ? 0 : regions.emitMs + regions.compileMs + regions.installMs,
     };
   }

@@ -44,8 +44,8 @@ export const COMPILING: readonly string[] = ['installReady', 'compileAtRip'];
 
 type Imported = Exclude<keyof CoreImports, 'memory'>;
 /**
- * What each function that core imports stands for, and each method of the machine's or of `Regions` that it calls: V8 leaves a frame out now
- * and then. One that is new does not compile until it is here.
+ * What each function that core imports stands for, and each method of the machine's or of `Regions` that it calls: V8 leaves
+ * a frame out now and then. One that is new does not compile until it is here.
  */
 const IMPORTS: Readonly<Record<Imported | keyof ExitSink | keyof Pick<Regions, 'dropped' | 'hot'>, string>> = {
   portIn: 'port-in',
