@@ -3,6 +3,7 @@
  * launchers in turn (A B C A B C …), medians, ratios, and a verdict on each target. bench/README.md says how to read it;
  * `npm run bench -- --help`.
  */
+import { cpus, loadavg } from 'node:os';
 import { parseArgs } from 'node:util';
 import { f, geometricMean, judge, median, PROGRAMS, parseBench, row, verdictLine } from './lib/figures.mjs';
 import { benchGuest } from './lib/guests.mjs';
@@ -210,7 +211,9 @@ async function idle(arch) {
   }
 }
 
+const { model } = cpus()[0];
 console.log(`Node ${process.version}, ${runs} runs each, medians; scale ${scale} %`);
+console.log(`${cpus().length} × ${model}, load ${f(loadavg()[0], 1)} before`);
 const measured = Object.fromEntries(arches.map((arch) => [arch, {}]));
 if (what.has('boot')) {
   row(['start to /init', 'ours s', 'qemu s', 'v86 s', '/qemu', '/v86', 'ours MiB', 'qemu MiB', 'v86 MiB'], BOOT_WIDTHS);
