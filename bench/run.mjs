@@ -187,7 +187,8 @@ async function programs(arch) {
   row(['geometric mean', ...blanks, ...peers.map((p) => f(geometricMean([...ratios[p].values()]))), ''], widths);
   const rss = (who) => (all[who]?.rss.length ? median(all[who].rss) : undefined);
   const guests = Object.keys(all).filter((who) => who !== 'native');
-  console.log(`resident after the programs, MiB: ${guests.map((who) => `${who} ${f(rss(who), 0)}`).join(', ')}`);
+  if (guests.length > 0)
+    console.log(`resident after the programs, MiB: ${guests.map((who) => `${who} ${f(rss(who), 0)}`).join(', ')}`);
   for (const { who, message } of wrong) fail(message, who === 'ours');
   const memory = rss('ours') && rss('qemu') ? { qemu: rss('ours') / rss('qemu') } : {};
   return { programs: ratios, memory };
