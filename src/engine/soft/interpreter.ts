@@ -51,7 +51,7 @@ export function generateInterpreter(
   const hotCount = L.H_FIRST_FREE + hot.length;
 
   // Bodies are emitted first, for that is what tells which functions of core are imported; indexes follow.
-  const module = new ModuleBuilder();
+  const module = new ModuleBuilder('interpreter');
   module.importTable('regions');
   const imports = new ModuleImports(module);
   const coldFunctions = cold.map((h) => coldHandler(h, imports));
@@ -205,11 +205,13 @@ function runFunction(
   const runRegion = (lookup: Label) => {
     countEntry();
     const before = f.temp('i32');
-    f.set(before, w.add(field('i32', L.COUNT), w.load('i32_16u', block.get, L.BLK_COUNT)));
+    // Whoever wants events looked at soon moves COUNT to COUNT_DEFERRED, in regions also.
+    const left = w.add(field('i32', L.COUNT), field('i32', L.COUNT_DEFERRED));
+    f.set(before, w.add(left, w.load('i32_16u', block.get, L.BLK_COUNT)));
     code.set(w.callIndirect(REGIONS, types.region, 'i32', w.load('i32', block.get, L.BLK_REGION), []));
     // Within a block of the truth where the region has left in mid-block.
-    const retired = w.sub(w.localGet(before, 'i32'), field('i32', L.COUNT));
-    f.do(w.store('i64', at(0), w.add(field('i64', L.STAT_COMPILED), w.extendU(retired)), L.STAT_COMPILED));
+    const retired = w.sub(w.localGet(before, 'i32'), left);
+    f.do(w.store('i64', at(0), w.add(field('i64', L.STAT_COMPILED), w.extendS(retired)), L.STAT_COMPILED));
     f.do(w.store('i64', at(0), w.add(field('i64', L.STAT_REGIONS), w.i64c(1)), L.STAT_REGIONS));
     f.if(w.ne(code.get, w.i32c(L.RESUME)), () => {
       f.if(w.eq(code.get, w.i32c(L.FAULT)), () => code.set(core('deliverFault', 'i32', field('i32', L.CUR_REC))));

@@ -51,7 +51,7 @@ export function compileJob(job: RegionJob, handlers: readonly (HandlerSpec | und
   const start = performance.now();
   const view = new DataView(job.bytes.buffer, job.bytes.byteOffset, job.bytes.byteLength);
   const blocks = job.blocks.map((b) => readBlock(view, b.at, b.header, b.page, handlers));
-  const builder = new ModuleBuilder();
+  const builder = new ModuleBuilder('region');
   builder.importTable('regions');
   const type = builder.type({ params: [], result: 'i32' });
   const compiled = compileRegion(blocks, job.indirect, new ModuleImports(builder), type);
