@@ -126,6 +126,8 @@ export interface VcpuState {
   xcr0: bigint;
   /** 512 bytes as FXSAVE64 writes them: x87, MXCSR and XMM0-15 (SDM vol. 1, 10.5.1). */
   fxsave: Uint8Array;
+  /** 256 bytes: bits 255:128 of YMM0-15 (SDM vol. 1, 13.5.3). */
+  ymmHigh: Uint8Array;
   /** MSRs that the engine owns, by number. */
   msrs: Map<number, bigint>;
   /** Halted, waiting for INIT/SIPI, and so on. */

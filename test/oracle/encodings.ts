@@ -5,6 +5,14 @@ import { type OperandPattern, type Pattern, parseOperands, parsePattern } from '
 import { type Bits, LANDING } from './native-frame.js';
 import type { Random } from './random.js';
 
+/** The vector register that a gather takes its indexes from, and their size in bytes. */
+export interface Vsib {
+  readonly register: number;
+  readonly size: number;
+  /** As a shift. */
+  readonly scale: number;
+}
+
 export interface Encoded {
   readonly bytes: Uint8Array;
   /** Registers (by number) that must hold these values for the memory operand to lie at the target. */
@@ -17,6 +25,7 @@ export interface Encoded {
   readonly size16: boolean;
   /** The address size is 32 bits. */
   readonly short: boolean;
+  readonly vsib: Vsib | undefined;
 }
 
 export interface Form {
@@ -43,6 +52,9 @@ export function formsOf(instructions: readonly Instruction[], bits: Bits): Form[
       ),
   );
 }
+
+/** By the SDM VEX.W is ignored outside 64-bit mode; AMD's processors raise #UD for these. */
+const W_REFUSED = new Set(['vpinsrd', 'vpextrd']);
 
 const bitsOf = (mask: number, count: number) =>
   Array.from({ length: count }, (_, i) => i).filter((i) => mask & (1 << i));
@@ -83,7 +95,11 @@ export function encode(form: Form, bits: Bits, random: Random, target: number, s
   }
   const onlySize = pattern.size === 4 ? 1 : pattern.size & 4 ? -1 : 0;
   const choices = bitsOf(pattern.w, 2).filter((v) => onlySize < 0 || v === onlySize || pattern.default64 !== 'none');
-  const rexW = long ? random.pick(choices.length ? choices : [0]) : pattern.vex ? random.pick(bitsOf(pattern.w, 2)) : 0;
+  const rexW = long
+    ? random.pick(choices.length ? choices : [0])
+    : pattern.vex && !W_REFUSED.has(form.instruction.name)
+      ? random.pick(bitsOf(pattern.w, 2))
+      : 0;
   const hasByteRegister = operands.some((o) => o.file === 'gpr' && o.size === 'b' && o.kind !== 'imm');
   let rexR = random.below(2);
   let rexX = random.below(2);
@@ -93,6 +109,7 @@ export function encode(form: Form, bits: Bits, random: Random, target: number, s
   if (plainRex) rexR = rexX = rexB = 0;
 
   const body: number[] = [];
+  let vsib: Vsib | undefined;
   let reg = -1;
   let rm = -1;
   let opcode = pattern.opcode;
@@ -116,6 +133,7 @@ export function encode(form: Form, bits: Bits, random: Random, target: number, s
 
   function address(regField: number): number[] {
     const top = regField << 3;
+    if (attributes.addressParts === 'vsib') return vectorAddress(top);
     const kind = random.below(6) || (long ? 0 : 1);
     const le32 = (v: number) => [v & 255, (v >> 8) & 255, (v >> 16) & 255, (v >>> 24) & 255];
     if (kind === 0) {
@@ -151,6 +169,19 @@ export function encode(form: Form, bits: Bits, random: Random, target: number, s
     return [top | (mod << 6) | 4, (scale << 6) | ((index & 7) << 3) | (base & 7), ...bytes];
   }
 
+  /** A base register, and indexes that the caller makes small. */
+  function vectorAddress(top: number): number[] {
+    const base = random.below(plainRex ? 8 : 16);
+    const index = random.below(plainRex ? 8 : 16);
+    rexB = base >> 3;
+    rexX = index >> 3;
+    const displacement = random.below(256) - 128;
+    bind(base, BigInt(target - displacement));
+    const scale = random.below(4);
+    vsib = { register: index, size: pattern.opcode & 1 ? 8 : 4, scale };
+    return [top | 0x44, (scale << 6) | ((index & 7) << 3) | (base & 7), displacement & 255];
+  }
+
   /** With 67h only the low half counts. */
   function bind(register: number, value: bigint): void {
     // A stack instruction uses RSP whole.
@@ -167,13 +198,12 @@ export function encode(form: Form, bits: Bits, random: Random, target: number, s
     const map = pattern.map - 3;
     const pp = classes[0];
     const vvvv = operands.some((o) => o.kind === 'vvvv') ? random.below(long ? 16 : 8) : 0;
-    const l = pattern.l & 1 ? 0 : 1;
-    head.push(
-      ...prefixes,
-      0xc4,
-      ((rexR ^ 1) << 7) | ((rexX ^ 1) << 6) | ((rexB ^ 1) << 5) | map,
-      (rexW << 7) | ((vvvv ^ 15) << 3) | (l << 2) | pp,
-    );
+    const l = random.pick(bitsOf(pattern.l, 2));
+    const last = ((vvvv ^ 15) << 3) | (l << 2) | pp;
+    // Two bytes where they say all.
+    if (map === 1 && !(rexX | rexB | rexW) && random.chance(70)) head.push(...prefixes, 0xc5, ((rexR ^ 1) << 7) | last);
+    else
+      head.push(...prefixes, 0xc4, ((rexR ^ 1) << 7) | ((rexX ^ 1) << 6) | ((rexB ^ 1) << 5) | map, (rexW << 7) | last);
   } else {
     head.push(...prefixes);
     const rex = !long ? 0x40 : 0x40 | (rexW << 3) | (rexR << 2) | (rexX << 1) | rexB;
@@ -193,7 +223,7 @@ export function encode(form: Form, bits: Bits, random: Random, target: number, s
     for (let i = 0; i < size; i++) bytes[bytes.length - size + i] = (displacement >> (8 * i)) & 255;
   }
   const size16 = prefixes.includes(0x66) && !rexW;
-  return { bytes, bindings, reg, rm, size16, short, memory: memory || operands.some((o) => o.kind === 'moffs') };
+  return { bytes, bindings, reg, rm, size16, short, vsib, memory: memory || operands.some((o) => o.kind === 'moffs') };
 }
 
 function immediateBytes(form: Form, random: Random, size16: boolean, rexW: number): number[] {

@@ -4,7 +4,18 @@
 import * as L from '../../src/engine/soft/layout.js';
 import { generatedParts } from '../core/compile.js';
 import { TestMachine } from '../core/machine.js';
-import { DATA_SIZE, F_CR2, F_ERROR, F_FLAGS, F_FX, F_LANDED, F_VECTOR, FRAME_SIZE, LANDING } from './native-frame.js';
+import {
+  DATA_SIZE,
+  F_CR2,
+  F_ERROR,
+  F_FLAGS,
+  F_FX,
+  F_LANDED,
+  F_VECTOR,
+  F_YMM,
+  FRAME_SIZE,
+  LANDING,
+} from './native-frame.js';
 
 const PAGE = 4096;
 const LONG = 0xa09b;
@@ -92,7 +103,8 @@ export class EngineFrame {
     m.set((s) => {
       s.cr0 = 0x8001_0033n & ~8n; // PG WP NE ET MP PE
       s.cr3 = BigInt(TABLES_GPA);
-      s.cr4 = 0x620n; // PAE OSFXSR OSXMMEXCPT
+      s.cr4 = 0x40620n; // PAE OSFXSR OSXMMEXCPT OSXSAVE
+      s.xcr0 = 7n;
       s.efer = 0x500n;
       s.cs = { selector: 8, base: 0n, limit: 0xffff_ffff, attributes: this.#attributes };
       for (const name of ['ss', 'ds', 'es', 'fs', 'gs'] as const)
@@ -132,6 +144,7 @@ export class EngineFrame {
     for (let r = 0; r < 16; r++) view.setBigUint64(L.REGS + r * 8, this.input.getBigUint64(r * 8, true), true);
     this.#linear.set(new Uint8Array(this.input.buffer, F_FX, 512), L.FX_IMAGE);
     engine.core.fxrstorImage(L.FX_IMAGE);
+    this.#linear.set(new Uint8Array(this.input.buffer, F_YMM, 256), L.YMMH);
     engine.core.setFlags(this.input.getInt32(F_FLAGS, true), -1);
     view.setBigUint64(L.RIP, BigInt(this.#slot), true);
     view.setUint32(L.ACTIVITY, L.ACT_RUNNING, true);
@@ -150,6 +163,7 @@ export class EngineFrame {
     out.setUint32(F_FLAGS, flags, true);
     engine.core.fxsaveImage(L.FX_IMAGE);
     new Uint8Array(out.buffer, F_FX, 512).set(this.#linear.subarray(L.FX_IMAGE, L.FX_IMAGE + 512));
+    new Uint8Array(out.buffer, F_YMM, 256).set(this.#linear.subarray(L.YMMH, L.YMMH + 256));
   }
 
   /** The exception's frame on the IST stack: [error] RIP CS RFLAGS RSP SS. */

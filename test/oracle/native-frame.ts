@@ -9,8 +9,9 @@
 //   +STACK  alternate signal stack
 //   +DATA   data area: what the instruction's memory operands and stack lie in
 
+import { readFileSync } from 'node:fs';
 import koffi from 'koffi';
-import { nativeCode } from '../native/exec-page.js';
+import { nativeCode, nativeX86 } from '../native/exec-page.js';
 
 const SLOT = 0x800;
 const RESUME = 0x900;
@@ -35,6 +36,12 @@ const DATA = STACK + STACK_SIZE;
 export const DATA_SIZE = 0x4000;
 const AREA = DATA + DATA_SIZE;
 
+/** Features of the processor, by /proc/cpuinfo's names. */
+export const offered: ReadonlySet<string> = nativeX86
+  ? new Set(/^flags\s*:(.*)$/m.exec(readFileSync('/proc/cpuinfo', 'utf8'))?.[1].split(' '))
+  : new Set();
+const hasAvx = offered.has('avx');
+
 /** Frame: 16 GPRs, flags, vector of the exception or -1, error code, CR2; the FXSAVE64 image at F_FX. */
 export const F_FLAGS = 0x80;
 export const F_VECTOR = 0x88;
@@ -43,7 +50,9 @@ export const F_CR2 = 0x98;
 /** 1: the instruction branched to LANDING. */
 export const F_LANDED = 0xa0;
 export const F_FX = 0x100;
-export const FRAME_SIZE = 0x300;
+/** Upper halves of YMM0 to YMM15, where the processor has them. */
+export const F_YMM = 0x300;
+export const FRAME_SIZE = 0x400;
 
 const SIGNALS = [4, 5, 7, 8, 11]; // SIGILL SIGTRAP SIGBUS SIGFPE SIGSEGV
 const SA_SIGINFO = 4;
@@ -56,6 +65,8 @@ export type Bits = 32 | 64;
 
 export class NativeFrame {
   readonly bits: Bits;
+  /** The processor has YMM registers, so their upper halves are loaded and stored. */
+  readonly hasUppers = hasAvx;
   /** Address of the instruction: the same in the engine, for RIP-relative operands. */
   readonly slot: number;
   /** Linear address of the data area. */
@@ -120,6 +131,17 @@ export class NativeFrame {
     return [opcode, 0x05 | (register << 3), ...le32(address)];
   }
 
+  /** VINSERTF128 ymm, ymm, [address], 1 for all registers, or VEXTRACTF128 [address], ymm, 1 and VZEROUPPER. */
+  #uppers(opcode: 0x18 | 0x19, address: number): number[] {
+    const code: number[] = [];
+    for (let r = 0; hasAvx && r < 16; r++) {
+      const vvvv = opcode === 0x18 ? r ^ 15 : 15;
+      code.push(0xc4, (r < 8 ? 0xe0 : 0x60) | 3, (vvvv << 3) | 5, opcode, ((r & 7) << 3) | 4, 0x25);
+      code.push(...le32(address + r * 16), 1);
+    }
+    return opcode === 0x18 || !hasAvx ? code : [...code, 0xc5, 0xf8, 0x77];
+  }
+
   #entry(): number[] {
     const b = this.#base;
     const head = [
@@ -140,6 +162,7 @@ export class NativeFrame {
       0x0c,
       0x25,
       ...le32(b + IN + F_FX), // fxrstor64
+      ...this.#uppers(0x18, b + IN + F_YMM),
     ];
     if (this.bits === 64) {
       const loads: number[] = [];
@@ -168,6 +191,7 @@ export class NativeFrame {
   #resume(): number[] {
     const b = this.#base;
     const tail = [
+      ...this.#uppers(0x19, b + OUT + F_YMM),
       0x48,
       0x0f,
       0xae,

@@ -2,7 +2,7 @@
 // bytes at the same addresses, then every register, flag and byte of memory.
 
 import { REGISTER_NAMES } from '../registers.js';
-import { type Encoded, encode, type Form } from './encodings.js';
+import { type Encoded, encode, type Form, type Vsib } from './encodings.js';
 import { EngineFrame, type EngineMode } from './engine-frame.js';
 import {
   DATA_SIZE,
@@ -11,6 +11,7 @@ import {
   F_FX,
   F_LANDED,
   F_VECTOR,
+  F_YMM,
   FRAME_SIZE,
   LANDING,
   NativeFrame,
@@ -131,11 +132,11 @@ export class Oracle {
     }
     if (name === 'leave' || name === 'enter') inData(5);
     if (name === 'xlat') inData(3);
-    if (/^maskmov/.test(name)) inData(7);
+    if (/^v?maskmov/.test(name)) inData(7);
     if (/^bt/.test(name) && encoded.memory && encoded.reg >= 0)
       s.setBigInt64(encoded.reg * 8, BigInt((random.u32() << 16) >> 16), true);
     if (/^i?div$/.test(name) && random.chance(70)) s.setBigUint64(16, BigInt(random.below(3)), true);
-    if (/^pcmpe/.test(name))
+    if (/^v?pcmpe/.test(name))
       for (const r of [0, 2]) if (random.chance(70)) s.setBigInt64(r * 8, BigInt(random.below(40) - 18), true);
     if (/^loop|^jcxz/.test(name))
       s.setBigUint64(8, BigInt(random.below(3)) | (random.chance(30) ? 1n << 32n : 0n), true);
@@ -148,9 +149,11 @@ export class Oracle {
     s.setBigUint64(F_FLAGS, BigInt(0x202 | (random.u32() & 0xcd5 & (random.chance(50) ? -1 : ~0x400))), true);
 
     for (let x = 0; x < 16; x++) random.vector(s, F_FX + 160 + x * 16);
+    for (let x = 0; x < 16 && this.native.hasUppers; x++) random.vector(s, F_YMM + x * 16);
     // Equal and nearly equal operands matter to comparisons and subtractions.
     if (random.chance(15))
       for (let x = 1; x < 16; x++) copyBytes(s, F_FX + 160, F_FX + 160 + x * 16, 8 + 8 * random.below(2));
+    if (encoded.vsib) this.#fillIndexes(random, encoded.vsib, target);
     s.setUint32(F_FX + 24, this.#mxcsr(random), true);
     s.setUint32(F_FX + 28, 0xffff, true);
     const masks = random.chance(80) ? 0x3f : random.below(64);
@@ -167,7 +170,7 @@ export class Oracle {
     const memory = new DataView(this.native.data.buffer, this.native.data.byteOffset);
     const at = target - dataAddress;
     if (form.operands.some((o) => o.size === 't')) random.extended(memory, at);
-    else random.vector(memory, at);
+    else for (const half of [0, 16]) random.vector(memory, at + half);
     if (name === 'cmpxchg' && random.chance(50) && !encoded.bindings.has(0))
       s.setBigUint64(0, memory.getBigUint64(at, true), true);
     const free = !encoded.bindings.has(0) && !encoded.bindings.has(2);
@@ -193,7 +196,18 @@ export class Oracle {
       this.engine.data.set(this.native.data.subarray(at, at + 512), at);
     }
     if (name === 'ldmxcsr') memory.setUint32(at, random.chance(80) ? this.#mxcsr(random) : random.u32(), true);
-    this.engine.data.set(this.native.data.subarray(at, at + 16), at);
+    this.engine.data.set(this.native.data.subarray(at, at + 32), at);
+  }
+
+  /** Elements of a gather lie around the target; now and then one lies in page 0, where nothing is. */
+  #fillIndexes(random: Random, { register, size, scale }: Vsib, target: number): void {
+    const lost = random.chance(15) ? random.below(32 / size) * size : -1;
+    for (let at = 0; at < 32; at += size) {
+      const value = at === lost ? -(target >> scale) : random.below(0x100) - 0x80;
+      const to = (at < 16 ? F_FX + 160 : F_YMM - 16) + register * 16 + at;
+      if (size === 4) this.#state.setInt32(to, value, true);
+      else this.#state.setBigInt64(to, BigInt(value), true);
+    }
   }
 
   #mxcsr(random: Random): number {
@@ -246,6 +260,9 @@ export class Oracle {
     for (let x = 0; x < 16; x++) {
       const at = F_FX + 160 + x * 16;
       if (!(near && nearSingles(a, b, at))) differ(`xmm${x}`, hex(a, at, 16), hex(b, at, 16));
+      const upper = F_YMM + x * 16;
+      if (this.native.hasUppers && !(near && nearSingles(a, b, upper)))
+        differ(`upper half of ymm${x}`, hex(a, upper, 16), hex(b, upper, 16));
     }
     if (Buffer.compare(this.native.data, this.engine.data)) {
       const at = this.native.data.findIndex((v, i) => v !== this.engine.data[i]);

@@ -91,7 +91,7 @@ export function isMmxFault(name: string, vector: number): boolean {
 
 /** Bits of MXCSR that are not compared: a dot product that faults in a later step has or hasn't noted PE of an earlier one. */
 export function undefinedMxcsr(name: string, faulted: boolean): number {
-  return faulted && /^dpp/.test(name) ? 0x20 : 0;
+  return faulted && /^v?dpp/.test(name) ? 0x20 : 0;
 }
 
 /** Not to be run natively, or not comparable. */
@@ -206,7 +206,7 @@ const APPROXIMATE = new Set([
 ]);
 
 export function isApproximate(name: string): boolean {
-  return APPROXIMATE.has(name);
+  return APPROXIMATE.has(name.replace(/^v/, ''));
 }
 
 export function isCompared(name: string): boolean {

@@ -116,12 +116,14 @@ export const SSE_FAULT = 0x6b0; // i32 each
 export const MMX_FAULT = 0x6b4;
 export const FPU_FAULT = 0x6b8;
 export const FWAIT_FAULT = 0x6bc;
+/** The same for VEX-coded vector instructions. */
+export const AVX_FAULT = 0x6d0;
 /** Where the last x87 instruction is, for FIP: its record (0: FPU_FIP is up to date), page and block. */
 export const X87_REC = 0x6c0; // i32
 export const X87_BLOCK = 0x6c4; // i32
 export const X87_PAGE = 0x6c8; // i64
 
-/** XMM0..15, 16 bytes each; YMM high halves, for later, parallel at a constant distance. Records use reg * 16. */
+/** XMM0..15, 16 bytes each; the upper halves of YMM0..15, parallel at a constant distance. Records use reg * 16. */
 export const XMM = 0x700; // to 0x7ff
 export const YMMH = 0x800; // to 0x8ff
 
@@ -165,12 +167,15 @@ export const TRANSLATED = 0xa18;
 export const CORE_PRIVATE = 0xa00; // to 0xfff
 /** u32: floating point exceptions that the instruction in execution has raised (core/float/env.ts). */
 export const FLOAT_FLAGS = 0xf00;
+/** u32: 1 while an instruction of two halves computes one: what commits exceptions leaves them where they are. */
+export const FLOAT_HOLD = 0xf04;
 /** 16 bytes: what an x87 store has converted. */
 export const FLOAT_OUT = 0xf10;
 /** Operands and result of vector operations that core does, 16 bytes each. */
 export const VECTOR_A = 0xf40;
 export const VECTOR_B = 0xf50;
 export const VECTOR_OUT = 0xf60;
+export const VECTOR_C = 0xf70;
 
 // ---- flags ---------------------------------------------------------------------------------------------------------
 // ZF = RES == 0; SF = bit 63 of RES xor AUX_SFD; PF = even parity of (RES ^ AUX_PDB byte) & FFh;

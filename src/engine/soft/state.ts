@@ -24,6 +24,7 @@ const SEGMENTS = ['es', 'cs', 'ss', 'ds', 'fs', 'gs', 'ldtr', 'tr'] as const;
 const CONTROLS = ['cr0', 'cr2', 'cr3', 'cr4', 'efer', 'xcr0'] as const;
 const ACTIVITIES = ['running', 'halted', 'wait-for-sipi'] as const;
 const FXSAVE_SIZE = 512;
+const YMM_HIGH_SIZE = 256;
 
 export function readState(memory: DataView, core: CoreExports): VcpuState {
   const u64 = (a: number) => memory.getBigUint64(a, true);
@@ -57,6 +58,7 @@ export function readState(memory: DataView, core: CoreExports): VcpuState {
     ...controls,
     dr: [0, 1, 2, 3, 6, 7].map((n) => u64(L.DR + n * 8)),
     fxsave: new Uint8Array(memory.buffer, L.FX_IMAGE, FXSAVE_SIZE).slice(),
+    ymmHigh: new Uint8Array(memory.buffer, L.YMMH, YMM_HIGH_SIZE).slice(),
     msrs: new Map(OWN_MSRS.map(([msr, a]) => [msr, u64(a)])),
     activity: ACTIVITIES[u32(L.ACTIVITY)],
   };
@@ -96,6 +98,7 @@ export function writeState(memory: DataView, core: CoreExports, state: VcpuState
   }
   new Uint8Array(memory.buffer, L.FX_IMAGE, FXSAVE_SIZE).set(state.fxsave.subarray(0, FXSAVE_SIZE));
   core.fxrstorImage(L.FX_IMAGE);
+  new Uint8Array(memory.buffer, L.YMMH, YMM_HIGH_SIZE).set(state.ymmHigh.subarray(0, YMM_HIGH_SIZE));
   put32(L.ACTIVITY, ACTIVITIES.indexOf(state.activity));
   core.setFlags(Number(BigInt.asIntN(32, state.rflags)), -1);
   core.stateLoaded();

@@ -38,6 +38,7 @@ export const L_IMM = 7; // u8: IMM_*
 export const L_SIZE = 8; // u8: bytes that the memory operand has (at most 64); 0: address only
 export const L_SCALE = 9; // u8: string instructions: log2 of the element size
 export const L_POP = 10; // u8: POP to memory: bytes by which RSP as a base counts as already raised
+export const L_D = 11; // u8: register plan of field d, for forms without a memory operand: it takes the index's place
 export const LEAF_SIZE = 16;
 
 export const LF_MEM = 1; // ModRM memory operand
@@ -49,6 +50,8 @@ export const LF_WRITE = 32; // the memory operand is written
 export const LF_VVVV = 64; // VEX.vvvv names a register
 export const LF_MOFFS = 128; // absolute memory offset instead of an immediate
 export const LF_IMM64 = 256; // extension record with the immediate
+export const LF_PARTS = 512; // the handler makes addresses itself: segment in imm 7:0, address size (0 to 2) in imm 15:8
+export const LF_VSIB = 1024; // with LF_PARTS: the index is a vector register (reg * 16)
 
 // ---- register plans --------------------------------------------------------------------------------------------------
 // Source: 0 none, or

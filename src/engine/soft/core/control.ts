@@ -281,5 +281,6 @@ export function op_xsetbv(rec: u32): i32 {
   const v = (reg(0) & 0xffffffff) | (reg(2) << 32);
   if (!(v & 1) || v & ~(<i64>CPUID_XCR0) || (v & 6) == 4) return gp0();
   store<i64>(XCR0, v);
+  updateFpuFaults();
   return advance(rec);
 }

@@ -9,6 +9,7 @@ const LEAF1_ECX =
   (1 << 0) | // SSE3
   (1 << 1) | // PCLMULQDQ
   (1 << 9) | // SSSE3
+  (1 << 12) | // FMA
   (1 << 13) | // CMPXCHG16B
   (1 << 17) | // PCID
   (1 << 19) | // SSE4.1
@@ -19,6 +20,8 @@ const LEAF1_ECX =
   (1 << 24) | // TSC deadline
   (1 << 25) | // AES
   (1 << 26) | // XSAVE
+  (1 << 28) | // AVX
+  (1 << 29) | // F16C
   (1 << 30) | // RDRAND
   (1 << 31); // hypervisor
 
@@ -50,6 +53,7 @@ const LEAF7_EBX =
   (1 << 0) | // FSGSBASE
   (1 << 1) | // TSC_ADJUST
   (1 << 3) | // BMI1
+  (1 << 5) | // AVX2
   (1 << 7) | // SMEP
   (1 << 8) | // BMI2
   (1 << 9) | // ERMS
@@ -88,8 +92,8 @@ const EXT1_EDX =
   (1 << 27) | // RDTSCP
   (1 << 29); // long mode
 
-/** XCR0 bits that may be set: x87, SSE. */
-export const CPUID_XCR0 = 3;
+/** XCR0 bits that may be set: x87, SSE, the upper halves of AVX. */
+export const CPUID_XCR0 = 7;
 /** XSAVEOPT. */
 const LEAFD_1_EAX = 1;
 
@@ -174,7 +178,7 @@ export function xsaveSize(components: i64): u32 {
 function leafD(sub: u32): void {
   if (sub == 0) set(CPUID_XCR0, xsaveSize(load<i64>(XCR0)), xsaveSize(CPUID_XCR0), 0);
   else if (sub == 1) set(LEAFD_1_EAX, 0, 0, 0);
-  else if (sub == 2 && CPUID_XCR0 & 4) set(256, 576, 0, 0);
+  else if (sub == 2) set(256, 576, 0, 0);
   else set(0, 0, 0, 0);
 }
 

@@ -157,6 +157,21 @@ function absolute(out: i32, offset: i64, segment: i32, size: i32, write: i32): i
   return out + REC_SIZE;
 }
 
+/** Adds the instruction's end to [RIP + disp32]; returns the address after the records that it needs. */
+export function placeRelative(out: i32, next: i32): i32 {
+  if (!eaRelative) return out;
+  const disp = eaDisp + next;
+  if (disp < eaDisp) {
+    // Past 2 GiB: R_EA takes the one part and serves as an index.
+    const rest = eaDisp;
+    out = absolute(out, <i64>next, NO_SEGMENT, 0, 0);
+    eaBase = R_PAGE;
+    eaIndex = R_EA;
+    eaDisp = rest;
+  } else eaDisp = disp;
+  return out;
+}
+
 /**
  * Completes the operand, with micro-op records at `out` where it needs them; returns the address after those.
  * `next`: offset of the next instruction in the page; `size`: bytes accessed; `addressOnly`: no segment.
@@ -172,17 +187,7 @@ export function placeAddress(
   addressOnly: bool,
 ): i32 {
   const segment = addressOnly || (long && eaSegment < FS) ? NO_SEGMENT : eaSegment;
-  if (eaRelative) {
-    const disp = eaDisp + next;
-    if (disp < eaDisp) {
-      // Past 2 GiB: R_EA takes the one part and serves as an index.
-      const rest = eaDisp;
-      out = absolute(out, <i64>next, NO_SEGMENT, 0, 0);
-      eaBase = R_PAGE;
-      eaIndex = R_EA;
-      eaDisp = rest;
-    } else eaDisp = disp;
-  }
+  out = placeRelative(out, next);
   if (long) {
     if (eaFar) return absolute(out, eaOffset, segment, size, write);
     if (address == 1) return microOp(out, H_EA32IN64, segment, size, write);

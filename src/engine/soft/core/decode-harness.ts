@@ -247,6 +247,12 @@ export class DecodeHarness {
       checkedSize: -1,
       write: false,
     };
+    const spec = this.handlers[v.getUint16(rec, true) - L.H_FIRST_FREE];
+    if (spec?.instruction.attributes.addressParts) {
+      const imm = v.getInt32(rec + L.REC_IMM, true);
+      const segment = mode & L.MODE_64 && (imm & 255) < L.FS ? 255 : imm & 255;
+      return { ...fields, segment, bits: 16 << (imm >> 8) };
+    }
     if (!micro.length) return fields;
     const rest = [L.REC_BASE, L.REC_INDEX, L.REC_SCALE].map((f) => v.getUint8(rec + f));
     if (rest.join() !== `${L.R_EA},${L.R_ZERO},0` || v.getInt32(rec + L.REC_DISP, true))

@@ -35,6 +35,7 @@ import {
   L_A,
   L_B,
   L_C,
+  L_D,
   L_FLAGS,
   L_HANDLER,
   L_IMM,
@@ -47,7 +48,9 @@ import {
   LF_LOCK,
   LF_MEM,
   LF_MOFFS,
+  LF_PARTS,
   LF_REP,
+  LF_VSIB,
   LF_VVVV,
   LF_WRITE,
   MAP_VEX,
@@ -76,7 +79,9 @@ import {
   eaDisp,
   eaIndex,
   eaScale,
+  eaSegment,
   placeAddress,
+  placeRelative,
   raiseStackBase,
   readModrm,
   readOffset,
@@ -319,8 +324,12 @@ export function decodeInstruction(start: i32, offset: i32): i32 {
   if (vex && vvvvRaw != 15 && !(flags & LF_VVVV)) return emitFault(H_UD, p - start, offset + p - start);
 
   const memory = flags & (LF_MEM | LF_MOFFS);
+  let sib = 0;
   if (memory) {
     if (flags & LF_MEM) {
+      // VSIB needs a SIB byte (SDM vol. 2, 2.3.12).
+      if (flags & LF_VSIB && (address == 0 || (modrm & 7) != 4)) return emitFault(H_UD, p - start, offset + p - start);
+      if (flags & LF_VSIB) sib = <i32>load<u8>(p);
       p = readModrm(p, modrm, rex, address, forced, long);
       const raised = <i32>load<u8>(leaf, L_POP);
       if (raised) raiseStackBase(raised);
@@ -388,7 +397,14 @@ export function decodeInstruction(start: i32, offset: i32): i32 {
   let base: i32;
   let index = 0;
   let scale = 0;
-  if (memory) {
+  if (flags & LF_PARTS) {
+    out = placeRelative(out, offset + length);
+    base = eaBase;
+    index = flags & LF_VSIB ? (((sib >> 3) & 7) | ((rex & 2) << 2)) << 4 : eaIndex;
+    scale = flags & LF_VSIB ? sib >> 6 : eaScale;
+    second = eaDisp;
+    imm = eaSegment | (address << 8);
+  } else if (memory) {
     const bytes = <i32>load<u8>(leaf, L_SIZE);
     const write = flags & LF_WRITE ? 1 : 0;
     const only = (flags & LF_ADDRESS) != 0;
@@ -399,6 +415,8 @@ export function decodeInstruction(start: i32, offset: i32): i32 {
     second = eaDisp;
   } else {
     base = 2 << address;
+    const d = <i32>load<u8>(leaf, L_D);
+    if (d) index = field(d, modrm, opcode, rex, hasRex, vvvv, imm);
     if (flags & LF_REP) {
       a = forced >= (long ? FS : 0) ? forced : DS;
       b = rep;

@@ -66,8 +66,9 @@ function compareMemory(d: DecodedInstruction, i: IcedInstruction, bits: Bits, si
     problems.push(differ('RIP-relative target', target, i.ipRelMemoryAddress));
   } else {
     const name = (offset: number) => (offset === R_ZERO ? 'None' : gprName(offset, a.bits / 8));
-    const names = [name(a.base), name(a.index)];
-    const theirs = [registerName(i.memoryBase), registerName(i.memoryIndex)];
+    const isVector = d.spec?.instruction.attributes.addressParts === 'vsib';
+    const names = [name(a.base), isVector ? `XMM${a.index >> 4}` : name(a.index)];
+    const theirs = [registerName(i.memoryBase), registerName(i.memoryIndex).replace('YMM', 'XMM')];
     // iced names a 64-bit pseudo base for absolute operands nowhere; without registers the size shows in nothing.
     problems.push(differ('base and index', names.join(), theirs.join()));
     if (a.index !== R_ZERO) problems.push(differ('scale', 1 << a.scale, i.memoryIndexScale));
@@ -88,7 +89,11 @@ const SIZE_DIFFERS = new Set(['Lgdt', 'Lidt', 'Sgdt', 'Sidt', 'Bound']);
 const NARROW = new Set(['Arpl', 'Lar', 'Lsl', 'Lldt', 'Ltr', 'Verr', 'Verw', 'Lmsw']);
 
 /** Vector instructions whose general register is 32 bits to the processor, zero-extended, whatever REX.W says. */
-const ZERO_EXTENDED = new Set('Pmovmskb Movmskps Movmskpd Pextrb Pextrw Pinsrb Pinsrw Extractps'.split(' '));
+const ZERO_EXTENDED = new Set(
+  'Pmovmskb Movmskps Movmskpd Pextrb Pextrw Pinsrb Pinsrw Extractps'
+    .split(' ')
+    .flatMap((name) => [name, `V${name.toLowerCase()}`]),
+);
 
 /** Instructions that use 16 bits of a register that iced names by the operand size. */
 function isNarrow(d: DecodedInstruction, i: IcedInstruction): boolean {
@@ -117,7 +122,7 @@ function compareOperand(
   second: boolean,
 ): Problem {
   const kind = i.opKind(op);
-  const field = 'field' in spec ? { a: d.a, b: d.b, c: (d.imm >> 8) & 0xff }[spec.field] : 0;
+  const field = 'field' in spec ? { a: d.a, b: d.b, c: (d.imm >> 8) & 0xff, d: d.address.index }[spec.field] : 0;
   const isRegister = kind === OpKind.Register;
   const theirs = isRegister ? registerName(i.opRegister(op)) : `kind ${OpKind[kind]}`;
   switch (spec.kind) {
@@ -260,6 +265,8 @@ function compareName(d: DecodedInstruction, i: IcedInstruction): Problem {
   const theirs = Mnemonic[i.mnemonic].toLowerCase();
   // Only a name that is a mnemonic claims anything; families have names of their own.
   if (!MNEMONICS.has(ours) || ours === theirs || SYNONYMS[theirs] === ours) return undefined;
+  // VEX forms go by the same names as their SSE ones.
+  if (theirs.startsWith('v') && `v${SYNONYMS[theirs.slice(1)]}` === ours) return undefined;
   return `it is ${theirs}`;
 }
 
@@ -320,7 +327,7 @@ export const FEATURES = new Set<number>(
   (
     'INTEL8086 INTEL186 INTEL286 INTEL386 INTEL486 X64 FPU FPU287 FPU387 CMOV CX8 CMPXCHG16B CPUID MSR TSC SEP SYSCALL PAUSE MULTIBYTENOP ' +
     'RDPMC RDTSCP FXSR MMX SSE SSE2 SSE3 SSSE3 SSE4_1 SSE4_2 POPCNT AES PCLMULQDQ BMI1 BMI2 LZCNT ADX MOVBE SHA FSGSBASE XSAVE ' +
-    'XSAVEOPT XSAVEC XSAVES RDRAND RDSEED INVPCID CLFSH CLFLUSHOPT CLWB RDPID SMAP PREFETCHW MONITOR'
+    'AVX AVX2 FMA F16C XSAVEOPT XSAVEC XSAVES RDRAND RDSEED INVPCID CLFSH CLFLUSHOPT CLWB RDPID SMAP PREFETCHW MONITOR'
   )
     .split(' ')
     .map((name) => CpuidFeature[name as keyof typeof CpuidFeature] as unknown as number),

@@ -129,9 +129,9 @@ export function sseReady(): i32 {
   return load<i32>(CR0) & CR0_TS ? raise(V_NM, 0) : NEXT;
 }
 
-/** LDMXCSR m32. */
-export function op_ldmxcsr(rec: u32): i32 {
-  if (sseReady()) return FAULT;
+/** LDMXCSR m32. `vex`: VLDMXCSR, whose guard has been looked at. */
+export function op_ldmxcsr(rec: u32, vex: i32): i32 {
+  if (!vex && sseReady()) return FAULT;
   const v = <u32>ld(ea(rec), 4);
   if (faulted()) return FAULT;
   if (v & ~MXCSR_MASK) return gp0();
@@ -139,9 +139,9 @@ export function op_ldmxcsr(rec: u32): i32 {
   return NEXT;
 }
 
-/** STMXCSR m32. */
-export function op_stmxcsr(rec: u32): i32 {
-  if (sseReady()) return FAULT;
+/** STMXCSR m32. `vex`: VSTMXCSR. */
+export function op_stmxcsr(rec: u32, vex: i32): i32 {
+  if (!vex && sseReady()) return FAULT;
   st(ea(rec), <i64>load<u32>(MXCSR), 4);
   return faulted() ? FAULT : NEXT;
 }

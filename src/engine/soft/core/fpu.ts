@@ -1,9 +1,9 @@
 // Who may use the x87 and SSE registers, and the x87 instructions that move whole images.
 
-import { CR0, CR4, FAULT, FPU_FAULT, FWAIT_FAULT, MMX_FAULT, NEXT, SSE_FAULT } from '../layout';
+import { AVX_FAULT, CR0, CR4, FAULT, FPU_FAULT, FWAIT_FAULT, MMX_FAULT, NEXT, SSE_FAULT, XCR0 } from '../layout';
 import { x87_env_size, x87_fldenv, x87_fnsave, x87_fnstenv, x87_frstor } from './float/x87state';
 import { copyIn, copyOut, probe } from './mmu';
-import { CR0_EM, CR0_MP, CR0_TS, CR4_OSFXSR, ea, isProtected, V_NM, V_UD } from './state';
+import { CR0_EM, CR0_MP, CR0_TS, CR4_OSFXSR, CR4_OSXSAVE, ea, isProtected, V_NM, V_UD } from './state';
 
 /**
  * Recomputes SSE_FAULT and its neighbours from CR0 and CR4 (SDM vol. 3, 2.5 and 13.1): to be called after every change of
@@ -14,6 +14,7 @@ export function updateFpuFaults(): void {
   const em = cr0 & CR0_EM;
   const ts = cr0 & CR0_TS ? V_NM : 0;
   store<i32>(SSE_FAULT, em || !(load<i32>(CR4) & CR4_OSFXSR) ? V_UD : ts);
+  store<i32>(AVX_FAULT, load<i32>(CR4) & CR4_OSXSAVE && (load<i32>(XCR0) & 6) == 6 ? ts : V_UD);
   store<i32>(MMX_FAULT, em ? V_UD : ts);
   store<i32>(FPU_FAULT, em ? V_NM : ts);
   store<i32>(FWAIT_FAULT, cr0 & CR0_MP ? ts : 0);

@@ -14,6 +14,7 @@ export * from './integer';
 export { deliverFault } from './interrupts';
 export * from './io';
 export { op_iret } from './iret';
+export * from './masked';
 export * from './misc';
 export { fetchPage, memCommit, memRead, memRmw, memWrite } from './mmu';
 export * from './msr';

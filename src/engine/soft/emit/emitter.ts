@@ -99,6 +99,11 @@ export abstract class Emitter {
   /** An xmm register, whole (v128). Evaluated here and now. */
   abstract vector(operand: Operand): Expr;
   abstract setVector(operand: Operand, value: Expr): void;
+  /** Its upper 16 bytes as a YMM register. */
+  abstract upper(operand: Operand): Expr;
+  abstract setUpper(operand: Operand, value: Expr): void;
+  /** Clears the upper half of YMM register `n`, or the low one. */
+  abstract clearHalf(n: number, which: 'low' | 'upper'): void;
   /** XMM0, where an instruction implies it. */
   abstract xmm0(): Expr;
   abstract setXmm0(value: Expr): void;
@@ -377,6 +382,16 @@ export abstract class Emitter {
   /** #UD or #NM where CR0 and CR4 forbid SSE. Comes before everything else. */
   requireSse(): void {
     this.requireWord(L.SSE_FAULT);
+  }
+
+  /** #UD or #NM where CR4.OSXSAVE, XCR0 or CR0 forbid VEX-coded vector instructions. Comes before everything else. */
+  requireAvx(): void {
+    this.requireWord(L.AVX_FAULT);
+  }
+
+  /** An operand that stands ready as a vector; undefined: memory or an MMX register, still to be read. */
+  vectorOf(operand: Operand): Expr | undefined {
+    return operand.kind === 'xmm' ? this.vector(operand) : undefined;
   }
 
   /** The same for MMX, which also waits for x87 exceptions (#MF). */

@@ -78,8 +78,9 @@ export class InterpreterEmitter extends MachineEmitter {
     return w.load('i32_8u', this.#context.rec, offset);
   }
 
-  protected field(field: 'a' | 'b' | 'c'): Expr {
+  protected field(field: 'a' | 'b' | 'c' | 'd'): Expr {
     if (field === 'c') return w.load('i32_8u', this.#context.rec, L.REC_IMM + 1);
+    if (field === 'd') return this.#byte(L.REC_INDEX);
     return this.#byte(field === 'a' ? L.REC_A : L.REC_B);
   }
 

@@ -5,7 +5,7 @@
 import * as L from '../layout.js';
 import type { Expr, ValType } from '../wasm/ops.js';
 import * as w from '../wasm/ops.js';
-import { f32, f64 } from '../wasm/simd.js';
+import { f32, f64, zero } from '../wasm/simd.js';
 import { Emitter } from './emitter.js';
 import { type Operand, sizeOf } from './operands.js';
 
@@ -27,7 +27,7 @@ export abstract class MachineEmitter extends Emitter {
   protected abstract loadRegister(operand: Operand): Expr;
   protected abstract storeRegister(operand: Operand, value: Expr): void;
   /** Byte offset of an xmm or mmx operand's register, or a raw operand's number. */
-  protected abstract field(field: 'a' | 'b' | 'c'): Expr;
+  protected abstract field(field: 'a' | 'b' | 'c' | 'd'): Expr;
   protected abstract immediate(size: number, signed: boolean): Expr;
   /** base + (index << scale) + disp, not masked. */
   protected abstract effectiveAddress(): Expr;
@@ -149,6 +149,18 @@ export abstract class MachineEmitter extends Emitter {
 
   setVector(operand: Operand, value: Expr): void {
     this.f.do(w.store('v128', this.pointer(operand), value));
+  }
+
+  upper(operand: Operand): Expr {
+    return this.let(w.load('v128', this.pointer(operand), L.YMMH - L.XMM));
+  }
+
+  setUpper(operand: Operand, value: Expr): void {
+    this.f.do(w.store('v128', this.pointer(operand), value, L.YMMH - L.XMM));
+  }
+
+  clearHalf(n: number, which: 'low' | 'upper'): void {
+    this.setState((which === 'low' ? L.XMM : L.YMMH) + n * 16, zero);
   }
 
   xmm0(): Expr {

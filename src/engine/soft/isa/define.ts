@@ -28,7 +28,7 @@ export type Semantics = (e: Emitter, ...operands: Operand[]) => void;
  *             M alone: address only (LEA, INVLPG ...); memory only also `Mdq` (16 bytes), `Mqq` (32), `Mt` (10 bytes), `Mp` (far pointer:
  *             2 + operand size bytes), `Ms` (descriptor table: 2 + 4 or 8), `Mx512` (fxsave area)
  *   xmm       V (modrm.reg), W (rm: register or memory), U (rm, register only), H (vvvv), L (imm8 7:4)
- *             + memory size x (16 bytes), q, d, w, b; qq (32)
+ *             + memory size x (16 bytes; 32 with VEX.256), q, d, w, b; dq (16); qq (32)
  *   mmx       P (modrm.reg), Q (rm), N (rm, register only) + q or d
  *   x87       `STi` (rm as stack index, raw number in the field), memory forms use Md Mq Mt Mw
  *   immediate Ib (unsigned 8), Ibs (8, sign-extended to the operand size), Iw, Iz (16/32, sign-extended for 64), Iv (16/32/64: 64 in the ext record)
@@ -55,6 +55,8 @@ export interface Attributes {
   feature?: string;
   /** Condition number (0 to 15) or other constant that the semantics needs; also part of the handler's name. */
   param?: number;
+  /** The handler makes the addresses itself, one an element (masked moves); `vsib`: with a vector register as the index. */
+  addressParts?: 'plain' | 'vsib';
   /** #UD in real and v8086 mode. */
   protectedOnly?: boolean;
 }
@@ -95,7 +97,7 @@ export type OperandSpec =
   | { readonly kind: 'const'; readonly value: number }
   | { readonly kind: 'rel'; readonly size: 1 | 2 | 4 }
   | { readonly kind: 'far' }
-  | { readonly kind: 'xmm'; readonly size: number; readonly field: 'a' | 'b' | 'c' } // size: the bytes the encoding names (q: 8)
+  | { readonly kind: 'xmm'; readonly size: number; readonly field: 'a' | 'b' | 'c' | 'd' } // size: the bytes the encoding names (q: 8)
   | { readonly kind: 'mmx'; readonly size: number; readonly field: 'a' | 'b' }
   | { readonly kind: 'raw'; readonly field: 'a' | 'b' }; // ST(i), segment, control or debug register number
 

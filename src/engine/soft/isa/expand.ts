@@ -261,6 +261,7 @@ class TableWriter {
         [T.L_A, leaf.plans[0]],
         [T.L_B, leaf.plans[1]],
         [T.L_C, leaf.plans[2]],
+        [T.L_D, leaf.plans[3]],
         [T.L_IMM, leaf.immediate],
         [T.L_SIZE, leaf.memorySize],
         [T.L_SCALE, leaf.scale],

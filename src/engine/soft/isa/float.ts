@@ -63,7 +63,7 @@ function all(...conditions: readonly (Expr | undefined)[]): Expr {
 const notDenormal = (e: Emitter, f: Format, a: Expr): Expr | undefined =>
   e.isTame(a, f.lanes) ? undefined : isNormalOrZero(f, a);
 /** Zero, normal or infinite: nothing that a comparison raises anything for. */
-function ordinary(e: Emitter, f: Format, a: Expr, b: Expr): Expr {
+export function ordinary(e: Emitter, f: Format, a: Expr, b: Expr): Expr {
   const [x, y] = [f.native.fromBits(a), f.native.fromBits(b)];
   return all(w.or(f.native.lt(x, y), f.native.ge(x, y)), notDenormal(e, f, a), notDenormal(e, f, b));
 }
@@ -368,7 +368,7 @@ export function packedSqrt(e: Emitter, f: PackedFormat, a: Expr): Expr {
 }
 
 /** No lane is a NaN or denormal. */
-function allOrdinary(e: Emitter, f: PackedFormat, a: Expr, b?: Expr): Expr {
+export function allOrdinary(e: Emitter, f: PackedFormat, a: Expr, b?: Expr): Expr {
   const numbers = b ? v128.and(f.native.eq(a, a), f.native.eq(b, b)) : f.native.eq(a, a);
   return f.allTrue(without(numbers, b ? denormals(e, f, a, b) : denormals(e, f, a)));
 }

@@ -1,5 +1,7 @@
 /** The whole instruction set. */
 import { arithmetic } from './arithmetic.js';
+import { avx } from './avx.js';
+import { avx2 } from './avx2.js';
 import { bits } from './bits.js';
 import { branches } from './branches.js';
 import { crypto } from './crypto.js';
@@ -13,6 +15,8 @@ import { sseMove } from './sse-move.js';
 import { sse4 } from './sse4.js';
 import { strings } from './strings.js';
 import { system } from './system.js';
+import { vexFloat } from './vex-float.js';
+import { vexSse } from './vex-sse.js';
 import { x87 } from './x87.js';
 
 export const INSTRUCTIONS: readonly Instruction[] = [
@@ -28,6 +32,10 @@ export const INSTRUCTIONS: readonly Instruction[] = [
   sseFloat,
   sse4,
   crypto,
+  vexSse,
+  avx,
+  avx2,
+  vexFloat,
   x87,
   system,
 ].flatMap((list) => list.instructions);

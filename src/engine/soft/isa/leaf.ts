@@ -28,8 +28,8 @@ export interface Leaf {
   readonly handler: HandlerSpec;
   /** LF_* */
   readonly flags: number;
-  /** Register plans of fields a, b, c. */
-  readonly plans: readonly [number, number, number];
+  /** Register plans of fields a, b, c, d. */
+  readonly plans: readonly [number, number, number, number];
   /** IMM_* */
   readonly immediate: number;
   readonly memorySize: number;
@@ -70,7 +70,7 @@ class LeafMaker {
   readonly #state: State;
   /** Effective operand size in bytes. */
   readonly #bytes: Bytes;
-  readonly #plans: [number, number, number] = [0, 0, 0];
+  readonly #plans: [number, number, number, number] = [0, 0, 0, 0];
   #fields = 0;
   #flags = 0;
   #immediate = T.IMM_NONE;
@@ -109,6 +109,8 @@ class LeafMaker {
     const { attributes } = this.#c.instruction;
     if (attributes.ends) this.#flags |= T.LF_ENDS;
     if (attributes.rep) this.#flags |= T.LF_REP;
+    if (attributes.addressParts) this.#flags |= T.LF_PARTS;
+    if (attributes.addressParts === 'vsib') this.#flags |= T.LF_VSIB;
     if (this.#flags & T.LF_MEM && attributes.addressOnly) this.#flags |= T.LF_ADDRESS;
     // Memory is written, and LOCK allowed, where it is the destination: ADD has both directions.
     if (!this.#memoryFirst) return;
@@ -176,8 +178,10 @@ class LeafMaker {
 
   #field(o: OperandPattern, spec: 'gpr' | 'xmm' | 'mmx' | 'raw', size: number): OperandSpec {
     const index = this.#fields++;
-    if (index > 2) throw new Error(`${this.#c.instruction.name} "${this.#c.pattern.text}": more than three registers`);
-    const field = (['a', 'b', 'c'] as const)[index];
+    // A fourth one has room where there is no memory operand (VBLENDVPS).
+    if (index > (this.#flags & T.LF_MEM ? 2 : 3))
+      throw new Error(`${this.#c.instruction.name} "${this.#c.pattern.text}": too many registers`);
+    const field = (['a', 'b', 'c', 'd'] as const)[index];
     const classes = {
       gpr: size === 1 ? T.C_GPR8 : T.C_GPR,
       xmm: T.C_XMM,

@@ -192,7 +192,7 @@ for (const [name, prefix, letters, format] of [
 /** A source of which only eight bytes count: zeros above them, which raise nothing. */
 function readLow(e: Emitter, src: Operand): Expr {
   if (src.kind === 'mem') return readVector(e, src);
-  return e.let(f64x2.replace(zero, 0, f64.fromBits(e.readFloat({ ...src, size: 8 } as Operand))));
+  return e.let(f64x2.replace(zero, 0, f64.fromBits(e.readFloat(src))));
 }
 
 function convertPacked(read: (e: Emitter, src: Operand) => Expr, convert: (e: Emitter, a: Expr) => Expr) {

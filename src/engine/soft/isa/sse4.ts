@@ -103,25 +103,19 @@ function byImmediate(lanes: MaskLanes, bits: Expr, wide = false) {
 op('blendps', [['66 0F 3A 0C /r', 'Vx,Wx,Ib']], SSE41, byImmediate(i32x4, i32x4c(1, 2, 4, 8)));
 op('blendpd', [['66 0F 3A 0D /r', 'Vx,Wx,Ib']], SSE41, byImmediate(i64x2, i64x2c(1, 2), true));
 op('pblendw', [['66 0F 3A 0E /r', 'Vx,Wx,Ib']], SSE41, byImmediate(i16x8, i16x8c(1, 2, 4, 8, 16, 32, 64, 128)));
-// By the sign of XMM0's lanes.
-op(
-  'pblendvb',
-  [['66 0F 38 10 /r', 'Vx,Wx']],
-  SSE41,
-  blend((e) => i8x16.shrS(xmm0(e), w.i32c(7))),
-);
-op(
-  'blendvps',
-  [['66 0F 38 14 /r', 'Vx,Wx']],
-  SSE41,
-  blend((e) => i32x4.shrS(xmm0(e), w.i32c(31))),
-);
-op(
-  'blendvpd',
-  [['66 0F 38 15 /r', 'Vx,Wx']],
-  SSE41,
-  blend((e) => i64x2.shrS(xmm0(e), w.i32c(63))),
-);
+/** By the sign of a mask's lanes: XMM0's; with VEX a fourth operand's. */
+export const SIGN_BLENDS = {
+  pblendvb: { opcode: '10', mask: (m: Expr) => i8x16.shrS(m, w.i32c(7)) },
+  blendvps: { opcode: '14', mask: (m: Expr) => i32x4.shrS(m, w.i32c(31)) },
+  blendvpd: { opcode: '15', mask: (m: Expr) => i64x2.shrS(m, w.i32c(63)) },
+} as const;
+for (const [name, { opcode, mask }] of Object.entries(SIGN_BLENDS))
+  op(
+    name,
+    [[`66 0F 38 ${opcode} /r`, 'Vx,Wx']],
+    SSE41,
+    blend((e) => mask(xmm0(e))),
+  );
 
 op('ptest', [['66 0F 38 17 /r', 'Vx,Wx']], SSE41, (e, dst, src) => {
   begin(e, dst);

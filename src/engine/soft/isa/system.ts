@@ -178,8 +178,8 @@ for (const [name, digit] of [
 // ---- state images and caches -----------------------------------------------------------------------------------------
 sized('fxsave', [['NP 0F AE /0 mem', 'Mx512']], WRITES, 'op_fxsave');
 sized('fxrstor', [['NP 0F AE /1 mem', 'Mx512']], {}, 'op_fxrstor');
-op('ldmxcsr', [['NP 0F AE /2 mem', 'Md']], {}, 'op_ldmxcsr');
-op('stmxcsr', [['NP 0F AE /3 mem', 'Md']], WRITES, 'op_stmxcsr');
+op('ldmxcsr', [['NP 0F AE /2 mem', 'Md']], {}, 'op_ldmxcsr', 0);
+op('stmxcsr', [['NP 0F AE /3 mem', 'Md']], WRITES, 'op_stmxcsr', 0);
 sized('xsave', [['NP 0F AE /4 mem', 'Mx512']], { writes: true, feature: 'xsave' }, 'op_xsave');
 sized('xrstor', [['NP 0F AE /5 mem', 'Mx512']], { feature: 'xsave' }, 'op_xrstor');
 sized('xsaveopt', [['NP 0F AE /6 mem', 'Mx512']], { writes: true, feature: 'xsaveopt' }, 'op_xsave');

@@ -48,7 +48,8 @@ export function vectorAddress(e: Emitter, operand: Operand, alignment: Alignment
 
 /** An XMM, MMX or memory operand as v128: whole XMM registers whatever the operand's size, zeros above all others. */
 export function readVector(e: Emitter, operand: Operand, alignment: Alignment = 'aligned'): Expr {
-  if (operand.kind === 'xmm') return e.vector(operand);
+  const ready = e.vectorOf(operand);
+  if (ready) return ready;
   if (operand.kind === 'mmx') return e.let(w.load('v128_64zero', e.pointer(operand)));
   const size = sizeOf(operand);
   const pointer = e.readPointer(vectorAddress(e, operand, alignment), size);

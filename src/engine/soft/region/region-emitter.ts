@@ -11,11 +11,11 @@ import * as L from '../layout.js';
 import type { FunctionBuilder } from '../wasm/function.js';
 import type { Expr, ValType } from '../wasm/ops.js';
 import * as w from '../wasm/ops.js';
-import { f32, f32x4, f64, f64x2, i8x16, i16x8, i32x4, i32x4c, i64x2, i64x2same, v128 } from '../wasm/simd.js';
+import { f32, f32x4, f64, f64x2, i8x16, i16x8, i32x4, i32x4c, i64x2, i64x2same, v128, zero } from '../wasm/simd.js';
 import { LazyFlagsEmitter } from './lazy-flags.js';
 import { RecentPages } from './recent-pages.js';
 import type { DecodedRecord } from './record.js';
-import { VectorFile } from './vector-file.js';
+import { UPPER, VectorFile } from './vector-file.js';
 
 export type { FlagState } from './lazy-flags.js';
 
@@ -224,8 +224,9 @@ export class RegionEmitter extends LazyFlagsEmitter {
     this.#vectors.storeAll();
   }
 
-  protected field(field: 'a' | 'b' | 'c'): Expr {
+  protected field(field: 'a' | 'b' | 'c' | 'd'): Expr {
     const r = this.#record!;
+    if (field === 'd') return w.i32c(r.index);
     return w.i32c(field === 'a' ? r.a : field === 'b' ? r.b : (r.imm >>> 8) & 0xff);
   }
 
@@ -327,6 +328,18 @@ export class RegionEmitter extends LazyFlagsEmitter {
 
   override setVector(operand: Operand, value: Expr): void {
     this.#vectors.set(this.#xmm(operand), value);
+  }
+
+  override upper(operand: Operand): Expr {
+    return this.#vectors.get(UPPER + this.#xmm(operand));
+  }
+
+  override setUpper(operand: Operand, value: Expr): void {
+    this.#vectors.set(UPPER + this.#xmm(operand), value);
+  }
+
+  override clearHalf(n: number, which: 'low' | 'upper'): void {
+    this.#vectors.set(which === 'low' ? n : UPPER + n, zero);
   }
 
   override xmm0(): Expr {

@@ -1,5 +1,5 @@
 /**
- * XMM registers of a region as v128 locals: loaded at its entry, stored at its exit. Whoever takes a register's address
+ * XMM registers of a region, and the upper halves of YMM registers, as v128 locals: loaded at its entry, stored at its exit. Whoever takes a register's address
  * finds it in memory for the length of the instruction.
  *
  * Of the vectors it is known at compile time, within a block, which lanes are not denormal (emit/emitter.ts, LANES_*): an
@@ -13,6 +13,10 @@ import * as w from '../wasm/ops.js';
 
 const ALL = LANES_D | LANES_S;
 
+/** Registers are counted as they lie in memory: the XMM registers, then the upper halves of the YMM registers. */
+export const UPPER = (L.YMMH - L.XMM) / 16;
+const COUNT = 2 * UPPER;
+
 export class VectorFile {
   readonly #f: FunctionBuilder;
   readonly #locals: (number | undefined)[] = [];
@@ -22,7 +26,7 @@ export class VectorFile {
   /** Registers whose truth is in memory during this instruction. */
   readonly #spilled = new Set<number>();
   /** Lanes of each register that hold nothing denormal. */
-  readonly #tame = new Uint8Array(16);
+  readonly #tame = new Uint8Array(COUNT);
   /** The same of values. */
   readonly #values = new WeakMap<Expr, number>();
 
@@ -127,6 +131,6 @@ export class VectorFile {
 
   /** Where two ways meet: what both know. */
   meet(other: Uint8Array): void {
-    for (let n = 0; n < 16; n++) this.#tame[n] &= other[n] & ALL;
+    for (let n = 0; n < COUNT; n++) this.#tame[n] &= other[n] & ALL;
   }
 }

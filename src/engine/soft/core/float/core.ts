@@ -263,7 +263,7 @@ function increment(k: u64, f: u64): u64 {
 }
 
 /** hi and lo shifted right by n >= 1, sticky; the results in zHi and zLo. */
-function shiftZ(n: i32): void {
+export function shiftZ(n: i32): void {
   if (n < 64) {
     const lost = zLo << (64 - n);
     zLo = (zLo >> n) | (zHi << (64 - n)) | u64(lost != 0);
@@ -325,6 +325,11 @@ function packEdge(e: i32, p: i32, top: i32): u64 {
     k += increment(k, f);
   }
   return k;
+}
+
+/** z to a format with this bias, `p` significant bits and `top` as the exponent of infinity; without sign. */
+export function packBits(bias: i32, p: i32, top: i32): u64 {
+  return packEdge(zE + bias, p, top);
 }
 
 export function pack64(): u64 {

@@ -78,6 +78,7 @@
 //   x87_fxsave(p, rexW, xmms)                  512 bytes; xmms: 16 in 64-bit mode, else 8, 0 with EFER.FFXSR at CPL 0
 //   x87_fxrstor(p, rexW, xmms): i32            1: reserved bits of MXCSR (raise #GP(0)), nothing changed
 
+export * from './fma';
 export * from './pointers';
 export * from './sse';
 export * from './ssepacked';

@@ -2,7 +2,7 @@
 // bits of its operands, reads rounding, masks, DAZ and FTZ from MXCSR and ORs the exceptions it finds into FLOAT_FLAGS;
 // sse_commit ends the instruction. Intel SDM volume 1, chapter 11.5, and the operations' pages in volume 2.
 
-import { CR4, FAULT, FAULT_ERROR, FAULT_VECTOR, MXCSR, NEXT } from '../../layout';
+import { CR4, FAULT, FAULT_ERROR, FAULT_VECTOR, FLOAT_HOLD, MXCSR, NEXT } from '../../layout';
 import {
   add,
   compare,
@@ -49,7 +49,7 @@ const QUIET32: u32 = 0x00400000;
  */
 export function sse_commit(): i32 {
   let f = load<u32>(FLOAT_FLAGS);
-  if (f == 0) return NEXT;
+  if (f == 0 || load<u32>(FLOAT_HOLD)) return NEXT;
   store<u32>(FLOAT_FLAGS, 0);
   const mx = load<u32>(MXCSR);
   const masks = mx >> 7;

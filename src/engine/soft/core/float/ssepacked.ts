@@ -83,7 +83,7 @@ export function sse_f64(op: i32, a: u64, b: u64): u64 {
 }
 
 /** Commits; on success copies `bytes` of the collected result to dst. */
-function end(dst: usize, bytes: usize): i32 {
+export function end(dst: usize, bytes: usize): i32 {
   const r = sse_commit();
   if (r == 0) memory.copy(dst, FLOAT_TEMP, bytes);
   return r;
