@@ -404,6 +404,8 @@ export function decodeInstruction(start: i32, offset: i32): i32 {
     scale = flags & LF_VSIB ? sib >> 6 : eaScale;
     second = eaDisp;
     imm = eaSegment | (address << 8);
+    // Destination, mask and index of a gather must differ (SDM vol. 2, VGATHERDPS).
+    if (flags & LF_VSIB && (a == b || a == index || b == index)) return emitFault(H_UD, p - start, offset + p - start);
   } else if (memory) {
     const bytes = <i32>load<u8>(leaf, L_SIZE);
     const write = flags & LF_WRITE ? 1 : 0;

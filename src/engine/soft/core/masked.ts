@@ -23,7 +23,7 @@ import {
 } from '../layout';
 import { commit, readPointer, writePointer } from './mmu';
 import { eaSeg } from './segments';
-import { faulted, ud } from './state';
+import { faulted } from './state';
 
 /** Host address of byte `at` (0 to 31) of the vector register at offset `field`. */
 function place(field: u32, at: i32): usize {
@@ -108,7 +108,6 @@ export function op_gather(rec: u32, size: i32, indexSize: i32, count: i32): i32 
   const a = <u32>load<u8>(rec, REC_A);
   const b = <u32>load<u8>(rec, REC_B);
   const index = <u32>load<u8>(rec, REC_INDEX);
-  if (a == b || a == index || b == index) return ud();
   const scale = <i64>(load<u8>(rec, REC_SCALE) & 3);
   for (let i = 0; i < count; i++) {
     const mask = place(b, i * size);
