@@ -47,12 +47,16 @@ export interface Mismatch {
 
 export class Oracle {
   readonly native: NativeFrame;
-  readonly engine: EngineFrame;
+  engine: EngineFrame;
+  readonly #mode: EngineMode;
+  /** Regions of engines that have been replaced. */
+  #retired = 0;
   readonly #state = new DataView(new ArrayBuffer(FRAME_SIZE));
   cases = 0;
   faults = 0;
 
-  private constructor(native: NativeFrame, engine: EngineFrame) {
+  private constructor(mode: EngineMode, native: NativeFrame, engine: EngineFrame) {
+    this.#mode = mode;
     this.native = native;
     this.engine = engine;
     const random = new Random(1);
@@ -62,7 +66,20 @@ export class Oracle {
 
   static async create(mode: EngineMode): Promise<Oracle> {
     const native = new NativeFrame(mode === '64' || mode === 'compiled' ? 64 : 32);
-    return new Oracle(native, await EngineFrame.create(mode, native.slot, native.dataAddress));
+    return new Oracle(mode, native, await EngineFrame.create(mode, native.slot, native.dataAddress));
+  }
+
+  /** Regions made so far. */
+  get regions(): number {
+    return this.#retired + this.engine.regions;
+  }
+
+  /** Another engine where the present one has many regions: V8 looks at all instances that share a table for each new one. */
+  async renew(): Promise<void> {
+    if (this.engine.regions < 500) return;
+    this.#retired += this.engine.regions;
+    this.engine = await EngineFrame.create(this.#mode, this.native.slot, this.native.dataAddress);
+    this.engine.data.set(this.native.data);
   }
 
   /** One case; undefined: equal (or not comparable). */
