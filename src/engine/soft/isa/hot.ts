@@ -427,6 +427,32 @@ export const HOT: ReadonlySet<string> = new Set(
   tzcnt.64.gpr8a,gpr8b
   ucomisd.xmm8a,mem8
   ucomisd.xmm8a,xmm8b
+  vaddsd.xmm8a,xmm8b,xmm8c
+  vfmadd132sd.xmm8a,xmm8b,mem8
+  vfmadd132sd.xmm8a,xmm8b,xmm8c
+  vfmadd213sd.xmm8a,xmm8b,mem8
+  vfmadd231sd.xmm8a,xmm8b,mem8
+  vfnmadd132sd.xmm8a,xmm8b,xmm8c
+  vfnmadd231sd.xmm8a,xmm8b,mem8
+  vmovaps.mem32,xmm32a
+  vmovd.gpr8a,xmm16b
+  vmovd.xmm16a,gpr4b
+  vmovsd.mem8,xmm8a
+  vmovsd.xmm16a,mem8
+  vmovsd.xmm8a,xmm8b,xmm8c
+  vmovups.mem16,xmm16a
+  vmovups.mem32,xmm32a
+  vmovups.xmm16a,mem16
+  vmovups.xmm32a,mem32
+  vmulsd.xmm8a,xmm8b,xmm8c
+  vpbroadcastb.xmm32a,xmm1b
+  vpcmpeqb.xmm32a,xmm32b,mem32
+  vpcmpeqb.xmm32a,xmm32b,xmm32c
+  vpmovmskb.gpr4a,xmm32b
+  vpor.xmm32a,xmm32b,xmm32c
+  vpxor.xmm16a,xmm16b,xmm16c
+  vsubsd.xmm8a,xmm8b,xmm8c
+  vzeroupper#16.
   xadd.32.mem4,gpr4a
   xadd.64.mem8,gpr8a
   xchg.16.gpr2a,fixed2@0
