@@ -60,6 +60,10 @@ const SPICE: readonly (readonly number[])[] = [
   [0xc8],
   [0xc4],
   [0xc5],
+  [0xc5, 0xfd],
+  [0xc5, 0xf9],
+  [0xc4, 0xe2, 0x7d],
+  [0xc4, 0xe3, 0x7d],
   [0x62],
   [0x66],
   [0x67],
@@ -93,6 +97,7 @@ function runRandom(mode: Mode, ring: number, paging: 'none' | '32' | 'pae' | '4-
   const b = machine(mode, { ring, paging });
   const next = generator(seed * 2_654_435_761);
   b.state.cr4 |= CR4.OSFXSR | CR4.OSXSAVE | CR4.OSXMMEXCPT;
+  b.state.xcr0 = 7n;
   if (paging !== 'none' && next() % 2) b.state.cr4 |= CR4.SMEP | CR4.PGE | CR4.PSE;
   if (mode === 'long') {
     b.state.cr4 |= CR4.FSGSBASE;
@@ -127,7 +132,16 @@ function digest(b: Bench): string {
   const view = new Uint32Array(b.engine.memory.view(0, RAM).slice().buffer);
   for (let i = 0; i < view.length; i++) sum = (Math.imul(sum, 31) + view[i]) | 0;
   const { state } = b;
-  return [sum, state.rip, state.rflags, state.cr2, b.outside.mmio.length, ...state.gpr].join();
+  return [
+    sum,
+    state.rip,
+    state.rflags,
+    state.cr2,
+    b.outside.mmio.length,
+    ...state.gpr,
+    ...state.fxsave,
+    ...state.ymmHigh,
+  ].join();
 }
 
 describe('random code', () => {
