@@ -8,6 +8,7 @@ import { ModuleImports } from './emit/module-imports.js';
 import type { HandlerSpec } from './isa/define.js';
 import { jumpCache, noteJump } from './jump.js';
 import * as L from './layout.js';
+import { handOverFlags, linkFunction } from './link.js';
 import { FunctionBuilder, type Label } from './wasm/function.js';
 import { ModuleBuilder, type Signature } from './wasm/module.js';
 import type { Expr, ValType } from './wasm/ops.js';
@@ -54,12 +55,14 @@ export function generateInterpreter(
   const module = new ModuleBuilder('interpreter');
   module.importTable('regions');
   const imports = new ModuleImports(module);
+  const settle = imports.index('settleFlags', ['i32', 'i64', 'i64', 'i64'], undefined);
   const coldFunctions = cold.map((h) => coldHandler(h, imports));
   const types = { handler: module.type(HANDLER), region: module.type({ params: [], result: 'i32' }) };
   const run = runFunction(hot, fixed, hotCount, imports, types, profileAt);
   const table = coldFunctions.map((f) => module.add(f));
   module.table(table);
   module.export('run', module.add(run));
+  module.export('link', module.add(linkFunction(REGIONS, types.region, settle)));
   const names = Array.from({ length: L.H_FIRST_FREE }, (_, i) => `fixed${i}`);
   for (const key of numbers.keys()) names.push(key);
   return { wasm: module.build(1), numberOf: (h) => numbers.get(h.key)!, names };
@@ -204,6 +207,7 @@ function runFunction(
   /** Runs the compiled region that the block is the entry of. Comes back where the interpreter has to go on in a block. */
   const runRegion = (lookup: Label) => {
     countEntry();
+    handOverFlags(f);
     const before = f.temp('i32');
     // Whoever wants events looked at soon moves COUNT to COUNT_DEFERRED, in regions also.
     const left = w.add(field('i32', L.COUNT), field('i32', L.COUNT_DEFERRED));

@@ -157,6 +157,11 @@ export const CFG_ROM_HOST = 0x994;
 /** Entries into compiled regions, and instructions retired in them, i64. */
 export const STAT_REGIONS = 0x9a0;
 export const STAT_COMPILED = 0x9a8;
+/** Flags on the way from one region to the next, not worked out yet: kind (core/region.ts; 0: A is RES, B is AUX) and operands. */
+export const LAZY_KIND = 0x9b0; // i32
+export const LAZY_A = 0x9b8; // i64 each
+export const LAZY_B = 0x9c0;
+export const LAZY_R = 0x9c8;
 /** 512 bytes for FXSAVE images that JavaScript asks for. */
 export const FX_IMAGE = 0x1000; // to 0x11ff
 /** gpa that core `translate` found, i64. */
@@ -303,9 +308,9 @@ export const BLK_REGION = 32; // i32: slot of the compiled region that is entere
 export const BLK_PART = 36; // i32: 1 while it is part of a region, compiled or being compiled
 export const BLK_HEAT = 40; // i32: how often it has been entered, but for from within a region
 /** A block is reported hot each time its heat is a multiple of this power of two. */
-export const HOT_EVERY = 16384;
+export const HOT_EVERY = 4096;
 /** A region's entry is reported hot each time its heat has passed a multiple of this power of two. */
-export const REGION_HOT_EVERY = 0x100000;
+export const REGION_HOT_EVERY = 0x40000;
 export const BLK_HEADER = 48;
 
 // ---- decoded record (16 bytes) -------------------------------------------------------------------------------------

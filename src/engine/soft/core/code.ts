@@ -19,6 +19,7 @@ import {
   COUNT,
   CS,
   CUR_BLOCK,
+  EFER,
   H_STALE,
   JUMP,
   LEAVE,
@@ -50,9 +51,11 @@ import { x87_resolve } from './float/pointers';
 import { deliverHere } from './interrupts';
 import { jcFlush, jcInsert, jcRemove, jcRemoveBlock } from './jumpcache';
 import { execGlobal, execHost } from './mmu';
+import { hostForRead } from './physical';
 import { PAGE2_NODES, PAGE2_NODES_END } from './private';
-import { clearFault, giveBack, raise, segBase, segLimit, V_GP, V_UD } from './state';
+import { clearFault, EFER_LMA, giveBack, isCanonical, raise, segBase, segLimit, V_GP, V_UD } from './state';
 import { forbidWrites, tlbEntry } from './tlb';
+import { FETCH, walk } from './walk';
 
 /** The second page's list has nodes of its own; in the lists, their addresses have this bit set. */
 const NODE: u32 = 1;
@@ -148,11 +151,19 @@ function find(host: u32, mode: i32, lin: i64, room: i64): u32 {
   return 0;
 }
 
-/** The block decoded for a linear address (RIP where CS.base is 0), if the TLB knows the page; else 0. */
+/** The block decoded for a linear address (RIP where CS.base is 0), or 0. Nothing is filled, no bit of a table set. */
 export function findBlock(lin: i64): u32 {
-  const e = tlbEntry(load<u32>(TLB_CUR), lin);
-  if (load<i64>(e, TLB_EXEC) != (lin & ~0xfff)) return 0;
-  return find(<u32>lin + load<u32>(e, TLB_ADDEND), load<i32>(MODE), lin, 0x1000);
+  const set = load<u32>(TLB_CUR);
+  const e = tlbEntry(set, lin);
+  let host: u32 = <u32>lin + load<u32>(e, TLB_ADDEND);
+  if (load<i64>(e, TLB_EXEC) != (lin & ~0xfff)) {
+    // A data page may have taken the place.
+    if (load<i32>(EFER) & EFER_LMA && !isCanonical(lin)) return 0;
+    const gpa = walk(lin, FETCH, set, false);
+    host = gpa == -1 ? 0 : hostForRead(gpa);
+    if (host == 0) return 0;
+  }
+  return find(host, load<i32>(MODE), lin, 0x1000);
 }
 
 /** Whether decoded code lies in [host, host + size), all in one page. By lines of 64 bytes. */

@@ -165,6 +165,7 @@ export abstract class LazyFlagsEmitter extends MachineEmitter {
     if (this.flags !== 'unknown') this.f.set(this.#fk, w.i32c(this.flags === 'settled' ? 0 : this.flags));
   }
 
+  /** From the state in memory, where they are worked out. */
   loadFlags(): void {
     this.f.set(this.#fa, w.load('i64', w.i32c(0), L.FLAG_RES));
     this.f.set(this.#fb, w.load('i64_32u', w.i32c(0), L.FLAG_AUX));
@@ -180,6 +181,21 @@ export abstract class LazyFlagsEmitter extends MachineEmitter {
         this.f.do(w.store('i64_32', w.i32c(0), w.localGet(this.#fb, 'i64'), L.FLAG_AUX));
       },
     );
+  }
+
+  /** As the region before has left them. */
+  takeOverFlags(): void {
+    this.f.set(this.#fk, w.load('i32', w.i32c(0), L.LAZY_KIND));
+    this.f.set(this.#fa, w.load('i64', w.i32c(0), L.LAZY_A));
+    this.f.set(this.#fb, w.load('i64', w.i32c(0), L.LAZY_B));
+    this.f.set(this.#fr, w.load('i64', w.i32c(0), L.LAZY_R));
+  }
+
+  handOverFlags(): void {
+    this.f.do(w.store('i32', w.i32c(0), w.localGet(this.#fk, 'i32'), L.LAZY_KIND));
+    this.f.do(w.store('i64', w.i32c(0), w.localGet(this.#fa, 'i64'), L.LAZY_A));
+    this.f.do(w.store('i64', w.i32c(0), w.localGet(this.#fb, 'i64'), L.LAZY_B));
+    this.f.do(w.store('i64', w.i32c(0), w.localGet(this.#fr, 'i64'), L.LAZY_R));
   }
 
   override condition(code: number): Expr {

@@ -10,6 +10,7 @@ export interface Label {
 
 const OP = { block: 0x02, loop: 0x03, if: 0x04, else: 0x05, end: 0x0b, br: 0x0c, brIf: 0x0d, brTable: 0x0e } as const;
 const RETURN = 0x0f;
+const RETURN_CALL = 0x12;
 const RETURN_CALL_INDIRECT = 0x13;
 const DROP = 0x1a;
 const LOCAL_SET = 0x21;
@@ -156,6 +157,13 @@ export class FunctionBuilder {
     this.code.u8(RETURN_CALL_INDIRECT);
     this.code.u32(typeIndex);
     this.code.u32(table);
+  }
+
+  /** Leaves by calling a function in this one's place; both have the same result. */
+  returnCall(index: number, args: readonly Expr[]): void {
+    for (const a of args) writeExpr(this.code, a);
+    this.code.u8(RETURN_CALL);
+    this.code.u32(index);
   }
 
   unreachable(): void {
