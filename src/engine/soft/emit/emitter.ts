@@ -124,6 +124,23 @@ export abstract class Emitter {
     this.f.if(condition, then, otherwise);
   }
 
+  /** Runs `otherwise` unless all conditions hold; undefined ones do. A branch for each: they are rarely false. */
+  unless(conditions: readonly (Expr | undefined)[], otherwise: () => void): void {
+    const open = conditions.filter((c) => c !== undefined);
+    const last = open.pop();
+    if (!last) return;
+    const { f } = this;
+    f.block((done) => {
+      if (open.length > 0)
+        f.block((no) => {
+          for (const c of open) f.brIf(no, w.eqz(c));
+          f.brIf(done, last);
+        });
+      else f.brIf(done, last);
+      otherwise();
+    });
+  }
+
   /** Evaluates one of two ways of getting a value. */
   choose(type: ValType, condition: Expr, yes: () => Expr, no: () => Expr): Expr {
     const result = this.f.temp(type);
@@ -431,11 +448,16 @@ export abstract class Emitter {
   /** Tells that they are, on the way on which `floatSlow` was not called. */
   tame(_value: Expr, _lanes: number): void {}
 
+  /** As plainFloat, but PE may be clear. */
+  maskedFloat(): Expr {
+    return w.eq(w.and(this.state(L.MXCSR, 'i32'), w.i32c(~0x3f)), w.i32c(0x1f80));
+  }
+
   /**
-   * The way of a floating point operation that native operators cannot go: `compute` calls core. All exceptions are
-   * committed afterwards. `operands` and the result have the given lanes.
+   * The way of a floating point operation that native operators cannot go: `compute` calls core, and all exceptions are
+   * committed. Undefined: this way leads out of here.
    */
-  floatSlow(_lanes: number, _operands: readonly Expr[], compute: () => Expr): Expr {
+  floatSlow(compute: () => Expr): Expr | undefined {
     const result = compute();
     this.commitFloat();
     return result;
@@ -445,11 +467,16 @@ export abstract class Emitter {
    * COMIS: ZF, PF, CF by comparing the bits of two floats. `slow` gives them from core (40h, 4, 1), with exceptions, where
    * the operands are not `ordinary`.
    */
-  compareFloats(a: Expr, b: Expr, ordinary: Expr, slow: () => Expr): void {
+  compareFloats(a: Expr, b: Expr, ordinary: readonly (Expr | undefined)[], slow: () => Expr): void {
     const native = a.type === 'i64' ? f64 : f32;
     const [x, y] = [native.fromBits(a), native.fromBits(b)];
-    const code = () => this.let(w.or(w.shl(native.eq(x, y), w.i32c(6)), native.lt(x, y)));
-    const r = this.choose('i32', ordinary, code, () => this.floatSlow(0, [], slow));
+    const local = this.f.temp('i32');
+    this.f.set(local, w.or(w.shl(native.eq(x, y), w.i32c(6)), native.lt(x, y)));
+    this.unless(ordinary, () => {
+      const code = this.floatSlow(slow);
+      if (code) this.f.set(local, code);
+    });
+    const r = w.localGet(local, 'i32', true);
     const bit = (n: number) => w.and(w.shrU(r, w.i32c(n)), w.i32c(1));
     this.flagsZpc(bit(6), bit(2), bit(0));
   }

@@ -3,7 +3,7 @@
  * region (compile.ts).
  */
 
-import { LANES_D, LANES_D0, LANES_S0 } from '../emit/emitter.js';
+import { LANES_D0, LANES_S0 } from '../emit/emitter.js';
 import type { CoreImports } from '../emit/machine-emitter.js';
 import { type Operand, sizeOf } from '../emit/operands.js';
 import type { HandlerSpec, Variant } from '../isa/define.js';
@@ -11,7 +11,7 @@ import * as L from '../layout.js';
 import type { FunctionBuilder } from '../wasm/function.js';
 import type { Expr, ValType } from '../wasm/ops.js';
 import * as w from '../wasm/ops.js';
-import { f32, f32x4, f64, f64x2, i8x16, i16x8, i32x4, i32x4c, i64x2, i64x2same, v128 } from '../wasm/simd.js';
+import { f32, f32x4, f64, f64x2, i8x16, i16x8, i32x4, i64x2 } from '../wasm/simd.js';
 import { LazyFlagsEmitter } from './lazy-flags.js';
 import type { DecodedRecord } from './record.js';
 import { VectorFile } from './vector-file.js';
@@ -46,21 +46,6 @@ const IMPURE_SIMD = /^(pcmp[ei]str|memR|memW|x87_|getFlags|setFlags)/;
 const SAFE_DOUBLE = w.i64c(0x7fdn << 53n);
 const SAFE_SINGLE = w.i32c(0xfd << 24);
 
-/** Whether some of a value's lanes are denormal. */
-function isDenormal(value: Expr, lanes: number): Expr {
-  if (value.type === 'v128') {
-    if (lanes & LANES_D) {
-      const m = v128.and(value, i64x2same((1n << 63n) - 1n));
-      return v128.anyTrue(v128.and(i64x2.gtS(m, i64x2same(0n)), i64x2.gtS(i64x2same(1n << 52n), m)));
-    }
-    const m = v128.and(value, i32x4c(0x7fffffff));
-    return v128.anyTrue(i32x4.ltU(i32x4.sub(m, i32x4c(1)), i32x4c(0x7fffff)));
-  }
-  const one = w.intc(value.type, 1);
-  const smallest = value.type === 'i64' ? w.i64c((1n << 53n) - 1n) : w.i32c((1 << 24) - 1);
-  return w.ltU(w.sub(w.shl(value, one), one), smallest);
-}
-
 export class RegionEmitter extends LazyFlagsEmitter {
   readonly f: FunctionBuilder;
   protected readonly imports: CoreImports;
@@ -73,6 +58,7 @@ export class RegionEmitter extends LazyFlagsEmitter {
   readonly #ea: number;
   /** Whether MXCSR is plain (emit/emitter.ts), and if so the limits of doubles and singles that arithmetic asks for. */
   readonly #plain: number;
+  readonly #masked: number;
   readonly #limits: { readonly i32: number; readonly i64: number };
   #usesPlain = false;
   readonly #vectors: VectorFile;
@@ -99,6 +85,7 @@ export class RegionEmitter extends LazyFlagsEmitter {
     this.#page = w.localGet(this.pageLocal, 'i64', true);
     this.#ea = f.local('i64');
     this.#plain = f.local('i32');
+    this.#masked = f.local('i32');
     this.#limits = { i32: f.local('i32'), i64: f.local('i64') };
     this.#vectors = new VectorFile(f);
     this.tlbLocal = f.local('i32');
@@ -376,6 +363,7 @@ export class RegionEmitter extends LazyFlagsEmitter {
 
   #loadPlain(): void {
     this.f.set(this.#plain, super.plainFloat());
+    this.f.set(this.#masked, super.maskedFloat());
     const limit = (bits: Expr) => w.select(w.localGet(this.#plain, 'i32'), bits, w.intc(bits.type, 0));
     this.f.set(this.#limits.i64, limit(SAFE_DOUBLE));
     this.f.set(this.#limits.i32, limit(SAFE_SINGLE));
@@ -393,32 +381,26 @@ export class RegionEmitter extends LazyFlagsEmitter {
     return w.localGet(this.#limits[limit.type as 'i32' | 'i64'], limit.type);
   }
 
+  override maskedFloat(): Expr {
+    this.#usesPlain = true;
+    return w.localGet(this.#masked, 'i32');
+  }
+
   override commitFloat(): void {
     super.commitFloat();
     this.#loadPlain();
   }
 
-  /** What has denormals is the interpreter's, so that afterwards all lanes are known to be tame. */
-  override floatSlow(lanes: number, operands: readonly Expr[], compute: () => Expr): Expr {
-    const leaveIf = (values: readonly Expr[]) => {
-      const tests = values.map((v) => isDenormal(v, lanes));
-      if (lanes && tests.length) this.f.if(tests.reduce(w.or), () => this.#frame.leaveHere(w.i32c(0)));
-    };
-    leaveIf(operands.filter((v) => !this.isTame(v, lanes)));
-    const result = super.floatSlow(lanes, operands, compute);
-    leaveIf([result]);
-    return result;
+  /**
+   * The interpreter does it: a call here would cost all the other ways their registers, and so is everything known to be
+   * tame afterwards.
+   */
+  override floatSlow(): undefined {
+    this.#frame.leaveHere(w.i32c(0));
   }
 
-  override compareFloats(a: Expr, b: Expr, ordinary: Expr, slow: () => Expr): void {
-    const lanes = a.type === 'i64' ? LANES_D0 : LANES_S0;
-    this.f.if(w.eqz(ordinary), () => {
-      // The comparison is said again below; here it is for the exceptions.
-      this.floatSlow(lanes, [a, b], () => {
-        this.f.do(slow());
-        return w.intc(a.type, 0);
-      });
-    });
+  override compareFloats(a: Expr, b: Expr, ordinary: readonly (Expr | undefined)[]): void {
+    this.unless(ordinary, () => this.floatSlow());
     this.flagsFloat(a, b);
   }
 
