@@ -399,24 +399,31 @@ export abstract class Emitter {
   /** The same for MMX, which also waits for x87 exceptions (#MF). */
   requireMmx(): void {
     this.requireWord(L.MMX_FAULT);
-    this.#waitX87();
+    this.waitX87();
   }
 
   /** The same for x87; `waits`: not one of the FN... control instructions. */
   requireX87(waits: boolean): void {
     this.requireWord(L.FPU_FAULT);
-    if (waits) this.#waitX87();
+    if (waits) this.waitX87();
   }
 
   /** FWAIT. */
   requireWait(): void {
     this.requireWord(L.FWAIT_FAULT);
-    this.#waitX87();
+    this.waitX87();
   }
 
   /** As under KVM, #MF whether CR0.NE is set or not: there is no FERR# to IRQ 13. */
-  #waitX87(): void {
+  protected waitX87(): void {
     this.raiseIf(w.and(this.state(L.FPU_SW, 'i32'), w.i32c(0x80)), VECTOR.MF);
+  }
+
+  /** FCOMI and its like: ZF, PF, CF by comparing ST(0) with ST(i). */
+  compareX87(st: Operand, quiet: boolean, popped: number): void {
+    const flags = this.call('x87_comi', 'i32', this.number(st), w.i32c(quiet ? 1 : 0), w.i32c(popped));
+    const bit = (k: number) => w.and(w.shrU(flags, w.i32c(k)), w.i32c(1));
+    this.if(w.geS(flags, w.i32c(0)), () => this.flagsZpc(bit(6), bit(2), bit(0)));
   }
 
   /** What MMX instructions do to the x87 state; after everything that can fault (SDM vol. 3, 12.2). */

@@ -34,6 +34,11 @@ export abstract class LazyFlagsEmitter extends MachineEmitter {
   // ---- control flow inside an instruction: what is known of the flags must hold on both ways --------------------------------
 
   override if(condition: Expr, then: () => void, otherwise?: () => void): void {
+    if (condition.constant !== undefined) {
+      if (condition.constant) then();
+      else otherwise?.();
+      return;
+    }
     const before = this.flags;
     let changed = false;
     this.f.if(

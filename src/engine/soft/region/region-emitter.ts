@@ -3,7 +3,7 @@
  * region (compile.ts).
  */
 
-import { LANES_D0, LANES_S0 } from '../emit/emitter.js';
+import { LANES_D0, LANES_S0, VECTOR } from '../emit/emitter.js';
 import type { CoreImports } from '../emit/machine-emitter.js';
 import { type Operand, sizeOf } from '../emit/operands.js';
 import type { HandlerSpec, Variant } from '../isa/define.js';
@@ -12,11 +12,12 @@ import type { FunctionBuilder } from '../wasm/function.js';
 import type { Expr, ValType } from '../wasm/ops.js';
 import * as w from '../wasm/ops.js';
 import { f32, f32x4, f64, f64x2, i8x16, i16x8, i32x4, i64x2 } from '../wasm/simd.js';
-import { LazyFlagsEmitter } from './lazy-flags.js';
+import { type FlagState, LazyFlagsEmitter } from './lazy-flags.js';
 import type { DecodedRecord } from './record.js';
 import { VectorFile } from './vector-file.js';
+import { X87Unit } from './x87-arithmetic.js';
 
-export type { FlagState } from './lazy-flags.js';
+export type { FlagState };
 
 /** Thrown by an instruction that regions leave to the interpreter: the region ends before it. */
 export class Unsupported extends Error {}
@@ -35,12 +36,20 @@ export interface RegionFrame {
   /** Relative branch of the block's last instruction; undefined: always. */
   branch(condition: Expr | undefined): void;
   jump(rip: Expr): void;
+  /** Header of the block that is being emitted. */
+  readonly block: number;
+}
+
+/** What is known at compile time where a block ends. */
+export interface RegionState {
+  readonly flags: FlagState;
+  readonly x87: ReturnType<X87Unit['save']>;
 }
 
 /** Core functions that touch neither general registers nor flags. */
-const PURE = /^(sse_|pdep$|pext$|crc32c$)/;
+const PURE = /^(sse_|x87_emms$|pdep$|pext$|crc32c$)/;
 /** Those of SIMD instructions that do. */
-const IMPURE_SIMD = /^(pcmp[ei]str|memR|memW|x87_|getFlags|setFlags)/;
+const IMPURE_SIMD = /^(pcmp[ei]str|memR|memW|getFlags|setFlags)/;
 
 /** Limits that float.ts asks for (isSafe). */
 const SAFE_DOUBLE = w.i64c(0x7fdn << 53n);
@@ -62,6 +71,9 @@ export class RegionEmitter extends LazyFlagsEmitter {
   readonly #limits: { readonly i32: number; readonly i64: number };
   #usesPlain = false;
   readonly #vectors: VectorFile;
+  readonly x87: X87Unit;
+  /** The registers that x87 and MMX share: which of the two the region uses. */
+  #shared: 'x87' | 'mmx' | undefined;
   /** Words of the CPU state that this block has checked to be zero. */
   readonly #checked = new Set<number>();
   readonly tlbLocal: number;
@@ -88,6 +100,12 @@ export class RegionEmitter extends LazyFlagsEmitter {
     this.#masked = f.local('i32');
     this.#limits = { i32: f.local('i32'), i64: f.local('i64') };
     this.#vectors = new VectorFile(f);
+    this.x87 = new X87Unit({
+      f,
+      leave: () => this.#frame.leaveHere(w.i32c(0)),
+      forgetStatus: () => this.#checked.delete(L.FPU_SW),
+      invoke: (name, result, args) => this.invoke(name, result, args),
+    });
     this.tlbLocal = f.local('i32');
     this.tlb = w.localGet(this.tlbLocal, 'i32', true);
   }
@@ -136,16 +154,38 @@ export class RegionEmitter extends LazyFlagsEmitter {
     });
   }
 
-  /** Before a block's first instruction: what is known within a block is not known any more. */
-  enterBlock(): void {
+  /** Before a block's first instruction: what is known within a block is not known any more. `key` stands for the block. */
+  enterBlock(key: unknown): void {
     this.#vectors.abandon();
+    this.x87.enterBlock(key);
     this.forgetChecks();
+  }
+
+  /** Whether the block that `key` stands for may be gone to from here; else the region must be left. */
+  mayEnter(key: unknown): boolean {
+    return this.x87.agrees(key);
+  }
+
+  /** What is known at the end of a block, which has several ways on. */
+  save(): RegionState {
+    return { flags: this.flags, x87: this.x87.save() };
+  }
+
+  restore({ flags, x87 }: RegionState): void {
+    this.flags = flags;
+    this.x87.restore(x87);
+  }
+
+  override publishFlags(): void {
+    super.publishFlags();
+    this.x87.publish();
   }
 
   /** After anything that may have changed the state in memory behind the emitter's back. */
   forgetChecks(): void {
     this.#checked.clear();
     this.#vectors.forget();
+    this.x87.forget();
   }
 
   #microOp(r: DecodedRecord): void {
@@ -197,6 +237,7 @@ export class RegionEmitter extends LazyFlagsEmitter {
   loadRegisters(): void {
     for (const n of this.used) this.f.set(this.#registers[n], w.load('i64', w.i32c(0), L.REGS + n * 8));
     this.#vectors.loadAll();
+    this.x87.load();
     if (this.#usesPlain) this.#loadPlain();
   }
 
@@ -204,6 +245,7 @@ export class RegionEmitter extends LazyFlagsEmitter {
     for (const n of this.dirty)
       this.f.do(w.store('i64', w.i32c(0), w.localGet(this.#registers[n], 'i64'), L.REGS + n * 8));
     this.#vectors.storeAll();
+    this.x87.store();
   }
 
   protected field(field: 'a' | 'b' | 'c'): Expr {
@@ -410,6 +452,42 @@ export class RegionEmitter extends LazyFlagsEmitter {
     super.requireWord(address);
   }
 
+  #share(use: 'x87' | 'mmx'): void {
+    if (this.#shared && this.#shared !== use) throw new Unsupported('x87 and MMX in one region');
+    this.#shared = use;
+    if (use === 'x87') this.x87.active = true;
+  }
+
+  override requireX87(waits: boolean): void {
+    this.#share('x87');
+    super.requireX87(waits);
+  }
+
+  override requireWait(): void {
+    this.#share('x87');
+    super.requireWait();
+  }
+
+  override requireMmx(): void {
+    this.#share('mmx');
+    super.requireMmx();
+  }
+
+  protected override waitX87(): void {
+    if (this.#shared === 'mmx') {
+      super.waitX87();
+      return;
+    }
+    if (this.#checked.has(L.FPU_SW)) return;
+    this.#checked.add(L.FPU_SW);
+    this.raiseIf(this.x87.errorSummary(), VECTOR.MF);
+  }
+
+  override compareX87(st: Operand, _quiet: boolean, popped: number): void {
+    const { less, equal } = this.x87.compare(this.number(st).constant as number, popped);
+    this.flagsZpc(equal, w.i32c(0), less);
+  }
+
   // ---- memory and core -------------------------------------------------------------------------------------------------------
 
   protected missed(name: string, linear: Expr, size: number): Expr {
@@ -439,13 +517,23 @@ export class RegionEmitter extends LazyFlagsEmitter {
 
   call(name: string, result: ValType, ...args: Expr[]): Expr {
     if (name === 'div64' || name === 'idiv64') return this.#divide(name, args);
+    if (this.#isX87(name)) return this.x87.call(name, result, args)!;
     this.#requirePure(name);
     return this.let(this.invoke(name, result, args));
   }
 
   callVoid(name: string, ...args: Expr[]): void {
+    if (name === 'x87_fninit') this.x87.dropNote();
+    if (this.#isX87(name)) {
+      this.x87.call(name, undefined, args);
+      return;
+    }
     this.#requirePure(name);
     this.f.do(this.invoke(name, undefined, args));
+  }
+
+  #isX87(name: string): boolean {
+    return this.#shared === 'x87' && name.startsWith('x87_');
   }
 
   #requirePure(name: string): void {
@@ -461,8 +549,9 @@ export class RegionEmitter extends LazyFlagsEmitter {
     return failed;
   }
 
-  noteX87(): void {
-    throw new Unsupported('x87');
+  noteX87(data?: Expr): void {
+    const page = w.add(this.#page, w.i64c(this.#delta));
+    this.x87.note({ record: this.#record!.address, block: this.#frame.block, page, data: data !== undefined }, data);
   }
 
   nextRip(): Expr {
