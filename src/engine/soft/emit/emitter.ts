@@ -69,6 +69,8 @@ export abstract class Emitter {
   /** Host address (i32) for reading / writing `size` bytes at a linear address; faults leave the instruction. */
   abstract readPointer(linear: Expr, size: number): Expr;
   abstract writePointer(linear: Expr, size: number): Expr;
+  /** As writePointer, for what is read first. */
+  abstract updatePointer(linear: Expr, size: number): Expr;
   /** After stores through a writePointer. */
   abstract commit(pointer: Expr): void;
   /** General register `n` (0 = RAX), `size` 1 (low byte), 2, 4 or 8. */

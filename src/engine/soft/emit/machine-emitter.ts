@@ -72,6 +72,10 @@ export abstract class MachineEmitter extends Emitter {
     return this.#pointerTo(linear, size, L.TLB_WRITE, 'memWrite');
   }
 
+  updatePointer(linear: Expr, size: number): Expr {
+    return this.#pointerTo(linear, size, L.TLB_WRITE, 'memRmw');
+  }
+
   read(operand: Operand): Expr {
     switch (operand.kind) {
       case 'gpr':
@@ -126,7 +130,7 @@ export abstract class MachineEmitter extends Emitter {
       this.write(operand, compute(this.read(operand)));
       return;
     }
-    const p = this.#pointerTo(this.address(operand), operand.size, L.TLB_WRITE, 'memRmw');
+    const p = this.updatePointer(this.address(operand), operand.size);
     const old = this.let(this.loadInt(p, operand.size));
     this.storeInt(p, compute(old), operand.size);
     this.commit(p);

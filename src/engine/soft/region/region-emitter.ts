@@ -48,8 +48,8 @@ export interface RegionState {
 
 /** Core functions that touch neither general registers nor flags. */
 const PURE = /^(sse_|x87_emms$|pdep$|pext$|crc32c$)/;
-/** Those of SIMD instructions that do. */
-const IMPURE_SIMD = /^(pcmp[ei]str|memR|memW|getFlags|setFlags)/;
+/** Those that read or write flags. */
+const ON_FLAGS = /^(getFlags|setFlags|rc[lr]|pcmp[ei]str)$/;
 
 /** Limits that float.ts asks for (isSafe). */
 const SAFE_DOUBLE = w.i64c(0x7fdn << 53n);
@@ -423,6 +423,11 @@ export class RegionEmitter extends LazyFlagsEmitter {
     return w.localGet(this.#limits[limit.type as 'i32' | 'i64'], limit.type);
   }
 
+  override setState(address: number, value: Expr): void {
+    super.setState(address, value);
+    if (address === L.MXCSR) this.#loadPlain();
+  }
+
   override maskedFloat(): Expr {
     this.#usesPlain = true;
     return w.localGet(this.#masked, 'i32');
@@ -517,6 +522,8 @@ export class RegionEmitter extends LazyFlagsEmitter {
 
   call(name: string, result: ValType, ...args: Expr[]): Expr {
     if (name === 'div64' || name === 'idiv64') return this.#divide(name, args);
+    if (name === 'countRegister') return this.#count(Number(args[0].constant), Number(args[1].constant));
+    if (ON_FLAGS.test(name)) return this.withFlags(() => this.let(this.invoke(name, result, args)));
     if (this.#isX87(name)) return this.x87.call(name, result, args)!;
     this.#requirePure(name);
     return this.let(this.invoke(name, result, args));
@@ -528,8 +535,20 @@ export class RegionEmitter extends LazyFlagsEmitter {
       this.x87.call(name, undefined, args);
       return;
     }
+    if (ON_FLAGS.test(name)) {
+      this.withFlags(() => this.f.do(this.invoke(name, undefined, args)));
+      return;
+    }
     this.#requirePure(name);
     this.f.do(this.invoke(name, undefined, args));
+  }
+
+  /** Counts RCX (by address size) down and says whether it is not zero. */
+  #count(size: number, by: number): Expr {
+    const value = this.let(w.sub(this.#read(8, size), w.intc(size === 8 ? 'i64' : 'i32', by)));
+    const low = this.let(this.zeroExtend(value, size));
+    if (by) this.#write(8, low, size);
+    return this.let(w.ne(low, w.intc(low.type, 0)));
   }
 
   #isX87(name: string): boolean {
@@ -537,7 +556,7 @@ export class RegionEmitter extends LazyFlagsEmitter {
   }
 
   #requirePure(name: string): void {
-    const simd = this.#spec!.operands.some((o) => o.kind === 'xmm') && !IMPURE_SIMD.test(name);
+    const simd = this.#spec!.operands.some((o) => o.kind === 'xmm');
     if (!PURE.test(name) && !simd) throw new Unsupported(name);
   }
 
