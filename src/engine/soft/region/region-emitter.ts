@@ -186,6 +186,7 @@ export class RegionEmitter extends LazyFlagsEmitter {
     this.#checked.clear();
     this.#vectors.forget();
     this.x87.forget();
+    this.x87.dropNote();
   }
 
   #microOp(r: DecodedRecord): void {
