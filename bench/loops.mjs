@@ -10,6 +10,8 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { SoftEngine } from '../dist/engine/soft/engine.js';
+import { restoreHandlers } from '../dist/engine/soft/isa/stored.js';
+import { SynchronousCompiler } from '../dist/engine/soft/region/job.js';
 
 const HERE = dirname(fileURLToPath(import.meta.url));
 const SOFT = join(HERE, '../dist/engine/soft');
@@ -104,6 +106,8 @@ const RAM = 64 << 20;
 const STACK = 0x3f0_0000;
 const TABLES = 0x10_0000;
 
+const handlers = () => restoreHandlers(JSON.parse(readFileSync(join(SOFT, 'handlers.json')).toString()));
+
 function machine(regions) {
   const fail = () => {
     throw new Error('the program left its RAM');
@@ -126,7 +130,7 @@ function machine(regions) {
     core: new WebAssembly.Module(read('core.wasm')),
     interpreter: new WebAssembly.Module(read('interp.wasm')),
     tables: read('tables.bin'),
-    ...(regions && { handlers: JSON.parse(read('handlers.json').toString()) }),
+    ...(regions && { regions: { flow: read('flow.bin'), compiler: () => new SynchronousCompiler(handlers()) } }),
   };
   const engine = new SoftEngine({ memorySize: RAM, cpus: 1, sink, tscHz: 2e9, arch: values.arch }, modules);
   const elf = readFileSync(join(scratch, 'bare'));
@@ -172,7 +176,7 @@ function run(which, regions) {
   cpu.setState(s);
   const start = process.hrtime.bigint();
   let exit;
-  do exit = cpu.run(5_000_000);
+  do exit = cpu.run(2_000_000);
   while (exit.kind === 'budget');
   const seconds = Number(process.hrtime.bigint() - start) / 1e9;
   if (exit.kind !== 'hlt') throw new Error(`the program ended with ${JSON.stringify(exit)} at ${cpu.getState().rip}`);
@@ -191,7 +195,7 @@ for (const name of names) {
     const r = run(which, tier === 'regions');
     const wrong = r.result === Number(native[1]) ? '' : ' WRONG';
     const rate = (r.instructions / r.seconds / 1e6).toFixed(0);
-    const compiled = r.stats ? ` (${r.stats.compiled} regions, ${r.stats.compileMs.toFixed(0)} ms)` : '';
+    const compiled = r.stats ? ` (${r.stats.compiled} regions, ${(r.stats.emitMs + r.stats.compileMs).toFixed(0)} ms)` : '';
     return `${tier} ${r.seconds.toFixed(3)} s = ${(r.seconds / Number(native[0])).toFixed(1)} x, ${rate} M/s${compiled}${wrong}`;
   });
   console.log(`${name.padEnd(9)} native ${Number(native[0]).toFixed(4)} s; ${cells.join('; ')}`);
