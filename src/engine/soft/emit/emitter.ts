@@ -9,7 +9,7 @@
 import type { Variant } from '../isa/define.js';
 import * as L from '../layout.js';
 import { AUX_CF, AUX_PO, EFLAGS, FLAG_AUX, FLAG_RES } from '../layout.js';
-import type { FunctionBuilder } from '../wasm/function.js';
+import type { FunctionBuilder, Hint } from '../wasm/function.js';
 import type { Expr, ValType } from '../wasm/ops.js';
 import * as w from '../wasm/ops.js';
 import { f32, f64 } from '../wasm/simd.js';
@@ -96,6 +96,8 @@ export abstract class Emitter {
   abstract callVoid(name: string, ...args: Expr[]): void;
   /** Leaves with the fault that core has raised, if `failed` is not zero. */
   abstract faultIf(failed: Expr): void;
+  /** Leaves with the fault that is pending. */
+  protected abstract fault(): void;
   /** Address of an xmm or mmx operand's register, i32, and a memory operand's host pointer (may fault). */
   abstract pointer(operand: Operand): Expr;
   /** An xmm register, whole (v128). Evaluated here and now. */
@@ -135,21 +137,22 @@ export abstract class Emitter {
     f.block((done) => {
       if (open.length > 0)
         f.block((no) => {
-          for (const c of open) f.brIf(no, w.eqz(c));
-          f.brIf(done, last);
+          for (const c of open) f.brIf(no, w.eqz(c), false);
+          f.brIf(done, last, true);
         });
-      else f.brIf(done, last);
+      else f.brIf(done, last, true);
       otherwise();
     });
   }
 
   /** Evaluates one of two ways of getting a value. */
-  choose(type: ValType, condition: Expr, yes: () => Expr, no: () => Expr): Expr {
+  choose(type: ValType, condition: Expr, yes: () => Expr, no: () => Expr, likely?: Hint): Expr {
     const result = this.f.temp(type);
     this.f.if(
       condition,
       () => this.f.set(result, yes()),
       () => this.f.set(result, no()),
+      likely,
     );
     return w.localGet(result, type, true);
   }
@@ -370,7 +373,7 @@ export abstract class Emitter {
 
   /** #UD / #NM / #GP guards that many instructions share. */
   raiseIf(condition: Expr, vector: number, errorCode?: Expr): void {
-    this.f.if(condition, () => this.raise(vector, errorCode));
+    this.f.if(condition, () => this.raise(vector, errorCode), undefined, false);
   }
 
   /** EFLAGS bits outside the arithmetic six (DF, IF ...). */
@@ -386,11 +389,16 @@ export abstract class Emitter {
   /** #UD or #NM where this word of the CPU state isn't zero. */
   protected requireWord(address: number): void {
     const vector = this.let(this.state(address, 'i32'));
-    this.if(vector, () => {
-      this.setState(L.FAULT_VECTOR, vector);
-      this.setState(L.FAULT_ERROR, w.i32c(0));
-      this.faultIf(w.i32c(1));
-    });
+    this.f.if(
+      vector,
+      () => {
+        this.setState(L.FAULT_VECTOR, vector);
+        this.setState(L.FAULT_ERROR, w.i32c(0));
+        this.fault();
+      },
+      undefined,
+      false,
+    );
   }
 
   /** #UD or #NM where CR0 and CR4 forbid SSE. Comes before everything else. */

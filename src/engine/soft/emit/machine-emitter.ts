@@ -31,8 +31,6 @@ export abstract class MachineEmitter extends Emitter {
   protected abstract immediate(size: number, signed: boolean): Expr;
   /** base + (index << scale) + disp, not masked. */
   protected abstract effectiveAddress(): Expr;
-  /** Leaves with the fault that is pending. */
-  protected abstract fault(): void;
   /** Host address by core's function `name` (layout as the imports'); leaves where that fails. */
   protected abstract missed(name: Miss, linear: Expr, size: number): Expr;
 
@@ -61,6 +59,7 @@ export abstract class MachineEmitter extends Emitter {
       hit,
       () => w.add(w.wrap(lin), w.load('i32', entry, L.TLB_ADDEND)),
       () => this.missed(miss, lin, size),
+      true,
     );
   }
 
@@ -189,7 +188,7 @@ export abstract class MachineEmitter extends Emitter {
   }
 
   faultIf(failed: Expr): void {
-    this.f.if(failed, () => this.fault());
+    this.f.if(failed, () => this.fault(), undefined, false);
   }
 
   /** Calls core's `name`; the result is a value still to be evaluated. */

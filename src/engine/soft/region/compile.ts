@@ -243,7 +243,7 @@ class RegionCompiler implements RegionFrame {
   #payFor(block: DecodedBlock): void {
     const f = this.#f;
     const count = w.localGet(this.#count, 'i32');
-    f.if(w.leS(count, w.i32c(0)), () => this.#leaveTo(this.#e.at(block.start)));
+    f.if(w.leS(count, w.i32c(0)), () => this.#leaveTo(this.#e.at(block.start)), undefined, false);
     f.set(this.#count, w.sub(count, w.i32c(block.count)));
   }
 
@@ -436,7 +436,7 @@ class RegionCompiler implements RegionFrame {
     // The handler may have written over the code that is running.
     f.set(this.#faulted, w.i32c(0));
     const dropped = w.ne(w.load('i32', w.i32c(0), L.REGION_DROPS), w.localGet(this.#drops, 'i32'));
-    f.if(dropped, () => this.#leaveAt(this.#following));
+    f.if(dropped, () => this.#leaveAt(this.#following), undefined, false);
   }
 
   get block(): number {

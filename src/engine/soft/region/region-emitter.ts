@@ -501,7 +501,7 @@ export class RegionEmitter extends LazyFlagsEmitter {
     const get = w.localGet(host, 'i32');
     const miss = name === 'memRead' ? 'regionRead' : 'regionWrite';
     this.f.set(host, this.invoke(miss, 'i32', [linear, w.i32c(size)]));
-    this.f.if(w.leU(get, w.i32c(1)), () => this.#frame.leaveHere(w.eqz(get)));
+    this.f.if(w.leU(get, w.i32c(1)), () => this.#frame.leaveHere(w.eqz(get)), undefined, false);
     return get;
   }
 

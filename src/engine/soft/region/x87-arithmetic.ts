@@ -231,6 +231,7 @@ export class X87Unit extends X87File {
         this.#round(r, hi, lo, e, sign);
       },
       () => this.#give(r, i64(0), sign),
+      true,
     );
   }
 
@@ -246,6 +247,7 @@ export class X87Unit extends X87File {
         const se = w.select(both, w.and(a.se, b.se), w.select(zero, b.se, a.se));
         this.#give(r, w.select(zero, b.m, a.m), se);
       },
+      true,
     );
   }
 
@@ -282,11 +284,16 @@ export class X87Unit extends X87File {
           const borrow = w.extendU(w.xor(w.eqz(below), i32(1)));
           const rest = f.let(w.sub(w.sub(large, shifted), borrow));
           const down = f.let(w.sub(i64(0), below));
-          f.if(w.eqz(rest), () => {
-            this.leaveUnless(w.eqz(down));
-            this.#give(r, i64(0), NONE);
-            f.br(done);
-          });
+          f.if(
+            w.eqz(rest),
+            () => {
+              this.leaveUnless(w.eqz(down));
+              this.#give(r, i64(0), NONE);
+              f.br(done);
+            },
+            undefined,
+            false,
+          );
           const k = f.let(w.clz(rest));
           f.set(hi, w.or(w.shl(rest, k), w.shrU(w.shrU(down, i64(1)), w.sub(i64(63), k))));
           f.set(lo, w.shl(down, k));

@@ -263,7 +263,7 @@ export class X87File {
 
   protected leaveIf(condition: Expr): void {
     if (condition.constant === 0) return;
-    this.f.if(condition, () => this.host.leave());
+    this.f.if(condition, () => this.host.leave(), undefined, false);
   }
 
   protected leaveUnless(condition: Expr): void {
