@@ -30,8 +30,8 @@ export function chooseEngine(asked: MachineConfig['engine']): ChosenEngine {
 /** What the build has made of the engine, compiled. @throws FileError where it has not been built. */
 export async function loadSoftModules(): Promise<SoftModules> {
   // Our modules say which way their branches mostly go; V8 listens to that only when told to, and then keeps the calls on
-  // the other ways from emptying registers on this one. A V8 that does not know the flag ignores it.
-  setFlagsFromString('--experimental-wasm-branch-hinting');
+  // the other ways from emptying registers on this one. Later versions know no such flag and would say so on stderr.
+  if (Number.parseInt(process.versions.v8, 10) < 13) setFlagsFromString('--experimental-wasm-branch-hinting');
   try {
     const [core, interpreter, tables, flow] = await Promise.all([
       built('core.wasm').then((bytes) => WebAssembly.compile(bytes)),

@@ -15,7 +15,7 @@ export interface CoreImports {
 }
 
 /** Core's functions for accesses that miss the TLB. */
-type Miss = 'memRead' | 'memWrite' | 'memRmw';
+export type Miss = 'memRead' | 'memWrite' | 'memRmw';
 
 export abstract class MachineEmitter extends Emitter {
   protected abstract readonly imports: CoreImports;
@@ -48,7 +48,7 @@ export abstract class MachineEmitter extends Emitter {
     return this.let(w.add(offset, this.tlb));
   }
 
-  #pointerTo(linear: Expr, size: number, tag: number, miss: Miss): Expr {
+  protected pointerTo(linear: Expr, size: number, tag: number, miss: Miss): Expr {
     const lin = this.let(linear);
     const entry = this.tlbEntry(lin);
     // The last byte's page against the first byte's entry: an access that crosses pages misses.
@@ -64,15 +64,15 @@ export abstract class MachineEmitter extends Emitter {
   }
 
   readPointer(linear: Expr, size: number): Expr {
-    return this.#pointerTo(linear, size, L.TLB_READ, 'memRead');
+    return this.pointerTo(linear, size, L.TLB_READ, 'memRead');
   }
 
   writePointer(linear: Expr, size: number): Expr {
-    return this.#pointerTo(linear, size, L.TLB_WRITE, 'memWrite');
+    return this.pointerTo(linear, size, L.TLB_WRITE, 'memWrite');
   }
 
   updatePointer(linear: Expr, size: number): Expr {
-    return this.#pointerTo(linear, size, L.TLB_WRITE, 'memRmw');
+    return this.pointerTo(linear, size, L.TLB_WRITE, 'memRmw');
   }
 
   read(operand: Operand): Expr {

@@ -4,14 +4,15 @@
  */
 
 import { LANES_D0, LANES_S0, VECTOR } from '../emit/emitter.js';
-import type { CoreImports } from '../emit/machine-emitter.js';
+import type { CoreImports, Miss } from '../emit/machine-emitter.js';
 import { type Operand, sizeOf } from '../emit/operands.js';
 import type { HandlerSpec, Variant } from '../isa/define.js';
 import * as L from '../layout.js';
-import type { FunctionBuilder } from '../wasm/function.js';
+import type { FunctionBuilder, Hint } from '../wasm/function.js';
 import type { Expr, ValType } from '../wasm/ops.js';
 import * as w from '../wasm/ops.js';
 import { f32, f32x4, f64, f64x2, i8x16, i16x8, i32x4, i64x2 } from '../wasm/simd.js';
+import { KnownPages } from './known-pages.js';
 import { type FlagState, LazyFlagsEmitter } from './lazy-flags.js';
 import type { DecodedRecord } from './record.js';
 import { VectorFile } from './vector-file.js';
@@ -71,6 +72,9 @@ export class RegionEmitter extends LazyFlagsEmitter {
   readonly #limits: { readonly i32: number; readonly i64: number };
   #usesPlain = false;
   readonly #vectors: VectorFile;
+  readonly #pages: KnownPages;
+  /** What to do where the TLB has no answer to the access being emitted. */
+  #onMiss: (() => void) | undefined;
   readonly x87: X87Unit;
   /** The registers that x87 and MMX share: which of the two the region uses. */
   #shared: 'x87' | 'mmx' | undefined;
@@ -100,6 +104,8 @@ export class RegionEmitter extends LazyFlagsEmitter {
     this.#masked = f.local('i32');
     this.#limits = { i32: f.local('i32'), i64: f.local('i64') };
     this.#vectors = new VectorFile(f);
+    this.#pages = new KnownPages(f, this.#long);
+    this.#pages.isNew(this.#page);
     this.x87 = new X87Unit({
       f,
       leave: () => this.#frame.leaveHere(w.i32c(0)),
@@ -185,6 +191,7 @@ export class RegionEmitter extends LazyFlagsEmitter {
   forgetChecks(): void {
     this.#checked.clear();
     this.#vectors.forget();
+    this.#pages.forget();
     this.x87.forget();
     this.x87.dropNote();
   }
@@ -225,13 +232,27 @@ export class RegionEmitter extends LazyFlagsEmitter {
 
   #get(n: number): Expr {
     this.used.add(n);
-    return w.localGet(this.#registers[n], 'i64');
+    return this.#pages.isRegister(n, w.localGet(this.#registers[n], 'i64'));
   }
 
   #set(n: number, value: Expr): void {
     this.used.add(n);
     this.dirty.add(n);
     this.f.set(this.#registers[n], value);
+    this.#pages.assign(n, value);
+  }
+
+  override let(value: Expr): Expr {
+    return this.#pages.copied(super.let(value), value);
+  }
+
+  override if(condition: Expr, then: () => void, otherwise?: () => void): void {
+    if (condition.constant !== undefined) super.if(condition, then, otherwise);
+    else this.#pages.perhaps(() => super.if(condition, then, otherwise));
+  }
+
+  override choose(type: ValType, condition: Expr, yes: () => Expr, no: () => Expr, likely?: Hint): Expr {
+    return this.#pages.perhaps(() => super.choose(type, condition, yes, no, likely));
   }
 
   /** Loads at entry, stores at exit. */
@@ -300,7 +321,11 @@ export class RegionEmitter extends LazyFlagsEmitter {
   #pseudo(offset: number): Expr | undefined {
     if (offset === L.R_ZERO) return undefined;
     if (offset === L.R_PAGE) return this.pageAddress();
-    if (offset === L.R_EA) return w.localGet(this.#ea, 'i64');
+    if (offset === L.R_EA) {
+      const ea = w.localGet(this.#ea, 'i64');
+      this.#pages.isNew(ea);
+      return ea;
+    }
     return this.#get(offset >> 3);
   }
 
@@ -496,12 +521,26 @@ export class RegionEmitter extends LazyFlagsEmitter {
 
   // ---- memory and core -------------------------------------------------------------------------------------------------------
 
+  protected override pointerTo(linear: Expr, size: number, tag: number, miss: Miss): Expr {
+    const write = tag === L.TLB_WRITE;
+    const probe = () => super.pointerTo(linear, size, tag, miss);
+    const known = this.#pages.lookUp(linear, size, write, probe);
+    if (known) return known;
+    return this.#pages.remember(linear, write, (onMiss) => {
+      this.#onMiss = onMiss;
+      const pointer = probe();
+      this.#onMiss = undefined;
+      return pointer;
+    });
+  }
+
   protected missed(name: string, linear: Expr, size: number): Expr {
     const host = this.f.temp('i32');
     const get = w.localGet(host, 'i32');
     const miss = name === 'memRead' ? 'regionRead' : 'regionWrite';
     this.f.set(host, this.invoke(miss, 'i32', [linear, w.i32c(size)]));
     this.f.if(w.leU(get, w.i32c(1)), () => this.#frame.leaveHere(w.eqz(get)), undefined, false);
+    this.#onMiss?.();
     return get;
   }
 
