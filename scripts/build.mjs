@@ -8,9 +8,8 @@ import { root, runScript, tool } from './steps.mjs';
 
 const STAMP = 'inputs.sha256';
 /** The core has no heap and no run time of its own; its constants lie above the CPU state (src/engine/soft/layout.ts). */
-const CORE_FLAGS = '-O3 --runtime stub --importMemory --noAssert --memoryBase 8192 --enable simd --use abort='.split(
-  ' ',
-);
+const CORE_FLAGS =
+  '-O3 --runtime stub --importMemory --noAssert --memoryBase 8192 --enable simd --debug --use abort='.split(' ');
 
 /** The inputs of a build: every source that is not a test, and what says how to build. */
 function inputs() {

@@ -1,6 +1,6 @@
 /** What is measured: Typevisor and its peers as commands, each with the same kernel, initial RAM disk and command line. */
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { benchCache, benchGuest } from './guests.mjs';
@@ -53,15 +53,15 @@ export function bootable(arch, wanted) {
 }
 
 /**
+ * The command of a launcher.
  * @param words what /init shall do (programs/init)
- * @param scratch folder for the statistics of ours
- * @returns {command, stats?}: argv, and for ours what `--stats` wrote, once it has ended by itself
+ * @param verbose ours tells at its end, on standard error, how many instructions it has executed. `--stats` would tell too,
+ *   but it samples where time goes, which takes some.
  */
-export function launcher(who, arch, words, scratch) {
+export function launcher(who, arch, words, verbose = false) {
   const { kernel, initrd } = benchGuest(arch);
   const append = `console=ttyS0 quiet cryptomgr.notests ${words}`;
   if (who === 'ours') {
-    const stats = join(scratch, `stats-${process.hrtime.bigint()}.json`);
     const guest = [
       '--arch',
       arch,
@@ -74,16 +74,13 @@ export function launcher(who, arch, words, scratch) {
       '--append',
       append,
     ];
-    return {
-      command: [process.execPath, CLI, 'run', ...guest, '--no-reboot', '--stats', stats],
-      stats: () => JSON.parse(readFileSync(stats, 'utf8')),
-    };
+    return [process.execPath, CLI, 'run', ...guest, '--no-reboot', ...(verbose ? ['--verbose'] : [])];
   }
   if (who === 'qemu') {
     const machine = ['-accel', 'tcg', '-M', 'pc', '-m', String(MEMORY), '-nodefaults', '-no-reboot'];
     const guest = ['-kernel', kernel, '-initrd', initrd, '-append', append];
-    return { command: [QEMU, ...machine, '-display', 'none', '-serial', 'stdio', ...guest] };
+    return [QEMU, ...machine, '-display', 'none', '-serial', 'stdio', ...guest];
   }
   const request = { module: v86Module(), kernel, initrd, append, memory: MEMORY * 2 ** 20 };
-  return { command: [process.execPath, fileURLToPath(new URL('v86.mjs', import.meta.url)), JSON.stringify(request)] };
+  return [process.execPath, fileURLToPath(new URL('v86.mjs', import.meta.url)), JSON.stringify(request)];
 }

@@ -50,7 +50,7 @@ function program(command: string[] | undefined, end: (status: number) => void): 
     .addOption(new Option('--engine <engine>', 'what runs the processors').choices(ENGINES).default('auto'))
     .addOption(new Option('--arch <arch>', 'kind of processor').choices(ARCHITECTURES).default('amd64'))
     .option('--timeout <seconds>', 'end the guest after this time (status 124)')
-    .option('--stats <file>', 'write statistics as JSON')
+    .option('--stats [file]', 'write statistics as JSON; without a file, show them at the end')
     .option('--no-reboot', 'end when the guest restarts, instead of starting it afresh')
     .option('--deterministic', 'time follows the instructions, date and entropy are fixed')
     .option('--strict-io', 'end when the guest uses a port that no device has')

@@ -1,7 +1,7 @@
-/** What is told about a machine when it has ended: crash reports and statistics. */
+/** What is told about a guest that crashed. */
 import type { VcpuState } from '../engine/contract.js';
 import type { RecentExit } from '../machine/exits.js';
-import type { MachineResult, MachineStats } from '../machine/machine.js';
+import type { MachineResult } from '../machine/machine.js';
 
 const GPRS = 'rax rcx rdx rbx rsp rbp rsi rdi r8 r9 r10 r11 r12 r13 r14 r15'.split(' ');
 const CR0_PE = 1n;
@@ -57,42 +57,4 @@ function hex(value: number | bigint): string {
 function describeExit({ kind, address, value }: RecentExit): string {
   if (kind === 'interrupt') return `interrupt, vector ${hex(address)}`;
   return `${kind} ${hex(address)} = ${hex(value)}`;
-}
-
-export interface StatsContext {
-  readonly guest: string;
-  readonly engine: string;
-  readonly arch: string;
-  readonly memory: number;
-  readonly cpus: number;
-  readonly result: string;
-  readonly status: number;
-  /** Milliseconds from the start of the process to the start of the machine. */
-  readonly prepareMs: number;
-  /** Resident memory now and at most, in bytes. */
-  readonly rss: number;
-  readonly rssPeak: number;
-  readonly busiest: readonly { port: string; count: number }[];
-}
-
-/** The contents of the `--stats` file. */
-export function statsJson(stats: MachineStats, context: StatsContext): string {
-  const busyMs = stats.wallMs - stats.idleMs;
-  const { exits, ...counters } = stats;
-  const instructionsPerSecond = busyMs > 0 ? Math.round((stats.instructions / busyMs) * 1000) : 0;
-  return `${JSON.stringify({ ...context, ...counters, instructionsPerSecond, exits }, undefined, 2)}\n`;
-}
-
-/** The same for people, for `--verbose`. */
-export function statsLines(stats: MachineStats, busiest: readonly { port: string; count: number }[]): string[] {
-  const busyMs = Math.max(stats.wallMs - stats.idleMs, 0.001);
-  const exits = Object.entries(stats.exits).sort(([, a], [, b]) => b - a);
-  return [
-    `${stats.instructions} instructions in ${(busyMs / 1000).toFixed(2)} s ` +
-      `(${(stats.instructions / busyMs / 1000).toFixed(0)} million a second), ${(stats.idleMs / 1000).toFixed(2)} s idle`,
-    `${stats.blocksDecoded} blocks decoded, ${stats.tlbMisses} TLB misses, ${stats.pageFaults} page faults, ` +
-      `${stats.interrupts} interrupts, ${stats.codeFlushes} code flushes`,
-    `exits: ${exits.map(([kind, count]) => `${kind} ${count}`).join(', ')}`,
-    `busiest: ${busiest.map(({ port, count }) => `${port} ${count}`).join(', ')}`,
-  ];
 }

@@ -8,10 +8,12 @@ import { onUnplannedExit } from '../host/node/exits.js';
 import { writeWhole } from '../host/node/files.js';
 import { NodeHost } from '../host/node/host.js';
 import { createLinuxMachine, type Input } from '../host/node/machine.js';
+import { Sampler } from '../host/node/sampler.js';
 import { hasTerminal, Session, type SessionKind } from '../host/node/session.js';
 import type { Machine, MachineResult } from '../machine/machine.js';
 import { Progress } from './progress.js';
-import { crashReport, statsJson, statsLines } from './report.js';
+import { crashReport } from './report.js';
+import { type StatsContext, statsJson, statsLines, timeLines } from './stats.js';
 import { Status, statusOf, UsageError } from './status.js';
 
 /** What commander hands over: every value as it was typed. */
@@ -24,7 +26,8 @@ export interface RunOptions {
   readonly engine?: string;
   readonly arch?: string;
   readonly timeout?: string;
-  readonly stats?: string;
+  /** The file, or true where there is none. */
+  readonly stats?: string | true;
   readonly verbose?: boolean;
   readonly reboot?: boolean;
   readonly deterministic?: boolean;
@@ -157,18 +160,19 @@ export async function run(
     progress.say(`Booting ${files.name}${wayOut}`);
     const prepareMs = performance.now();
     session.open();
-    const result = await machine.start();
+    const sampler = options.stats === undefined ? undefined : await Sampler.start();
+    const result = await machine.start().finally(() => sampler?.stop());
     session.close();
     progress.clear();
     const status = reader.left ? 128 + 13 : tell(result, request, session);
-    if (options.verbose)
-      for (const line of statsLines(machine.stats(), machine.exits.busiest(BUSIEST))) progress.note(line);
-    if (options.stats !== undefined) {
-      writeWhole(
-        options.stats,
-        statistics(machine, result, status, request, engine.name, prepareMs),
-        'statistics file',
-      );
+    const stats = machine.stats();
+    const samples = sampler?.samples;
+    if (options.verbose || options.stats === true)
+      for (const line of statsLines(stats, machine.exits.busiest(BUSIEST))) progress.note(line);
+    if (options.stats === true) for (const line of timeLines(stats, samples)) progress.note(line);
+    if (typeof options.stats === 'string') {
+      const json = statsJson(stats, samples, context(machine, result, status, request, engine.name, prepareMs));
+      writeWhole(options.stats, json, 'statistics file');
     }
     return status;
   } catch (error) {
@@ -254,15 +258,15 @@ function tell(result: MachineResult, request: Request, session: Session): number
   }
 }
 
-function statistics(
+function context(
   machine: Machine,
   result: MachineResult,
   status: number,
   { guest, config }: Request,
   engine: string,
   prepareMs: number,
-): string {
-  return statsJson(machine.stats(), {
+): StatsContext {
+  return {
     guest: guest ?? 'kernel',
     engine,
     arch: config.arch,
@@ -274,7 +278,7 @@ function statistics(
     rss: process.memoryUsage.rss(),
     rssPeak: process.resourceUsage().maxRSS * 1024,
     busiest: machine.exits.busiest(BUSIEST),
-  });
+  };
 }
 
 /** `typevisor run … | head`: when nobody reads any more, the guest ends. */

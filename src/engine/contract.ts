@@ -132,15 +132,34 @@ export interface VcpuState {
   activity: 'running' | 'halted' | 'wait-for-sipi';
 }
 
-/** Counters of one engine, for `--stats`. */
+/** Counters of one engine, for `--stats`. An engine that has no such thing leaves it at zero. */
 export interface EngineStats {
+  /** Executed, by all vCPUs: what `Vcpu.instructions` counts. */
   instructions: number;
+  /** Stretches of code that were decoded for the interpreter, and the instructions in them. */
   blocksDecoded: number;
   instructionsDecoded: number;
+  /** Look-ups of a block by address that no link and no jump cache has spared. */
+  blockLookups: number;
+  /** Accesses that missed the TLB: each is a page walk. */
   tlbMisses: number;
+  /** Flushes of the whole TLB or of its non-global part. */
+  tlbFlushes: number;
+  /** Delivered: page faults, all exceptions (page faults among them), and external interrupts. */
   pageFaults: number;
+  exceptions: number;
   interrupts: number;
-  codeFlushes: number;
+  /** Regions of hot code: compiled, dropped since (their code has changed, or room was needed), refused by the compiler. */
+  regionsCompiled: number;
+  regionsDropped: number;
+  regionsRefused: number;
+  /** Instructions in the regions that were compiled: how much was translated, not how often it ran. */
+  instructionsTranslated: number;
+  /** How often regions were entered from the interpreter, and the instructions executed in them: part of `instructions`. */
+  regionsEntered: number;
+  instructionsInRegions: number;
+  /** Time spent compiling in ms, in whatever thread. */
+  compileMs: number;
 }
 
 export interface Vcpu {

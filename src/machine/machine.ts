@@ -91,6 +91,8 @@ export interface MachineStats extends EngineStats {
   readonly wallMs: number;
   /** Time slept because every vCPU waited, in ms. */
   readonly idleMs: number;
+  /** Time in the engine, with the exits that it completes inside: everything from entering a slice to its end, in ms. */
+  readonly runMs: number;
   readonly slices: number;
   readonly resets: number;
   readonly exits: Partial<Record<ExitKind, number>>;
@@ -136,6 +138,7 @@ export class Machine<B extends MachineBoard = MachineBoard> {
   private lastYield = 0;
   private lastDeadCheck = 0;
   private idleNs = 0;
+  private runNs = 0;
   private slices = 0;
   private resets = 0;
   /** Counters of the engines before the last reset. */
@@ -229,6 +232,7 @@ export class Machine<B extends MachineBoard = MachineBoard> {
       ...addStats(this.earlier, this.engineStats()),
       wallMs: ((this.endedAt ?? this.host.now()) - this.startedAt) / 1e6,
       idleMs: this.idleNs / 1e6,
+      runMs: this.runNs / 1e6,
       slices: this.slices,
       resets: this.resets,
       exits: this.exits.counts(),
@@ -364,7 +368,9 @@ export class Machine<B extends MachineBoard = MachineBoard> {
     try {
       const exit = vcpu.run(budget);
       this.current = undefined;
-      pace.learn(vcpu.instructions - before, host.now() - begin);
+      const took = host.now() - begin;
+      this.runNs += took;
+      pace.learn(vcpu.instructions - before, took);
       this.exits.dispatch(vcpu, exit);
     } catch (cause) {
       this.current = undefined;
@@ -447,7 +453,16 @@ const NO_STATS: EngineStats = {
   tlbMisses: 0,
   pageFaults: 0,
   interrupts: 0,
-  codeFlushes: 0,
+  exceptions: 0,
+  tlbFlushes: 0,
+  blockLookups: 0,
+  regionsCompiled: 0,
+  regionsDropped: 0,
+  regionsRefused: 0,
+  instructionsTranslated: 0,
+  regionsEntered: 0,
+  instructionsInRegions: 0,
+  compileMs: 0,
 };
 
 function addStats(a: EngineStats, b: EngineStats): EngineStats {

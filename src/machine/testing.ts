@@ -97,7 +97,16 @@ export class FakeVcpu implements Vcpu {
       tlbMisses: 0,
       pageFaults: 0,
       interrupts: 0,
-      codeFlushes: 0,
+      exceptions: 0,
+      tlbFlushes: 0,
+      blockLookups: 0,
+      regionsCompiled: 0,
+      regionsDropped: 0,
+      regionsRefused: 0,
+      instructionsTranslated: 0,
+      regionsEntered: 0,
+      instructionsInRegions: 0,
+      compileMs: 0,
     };
   }
 }

@@ -30,11 +30,32 @@ const GUESTS: { readonly [name: string]: readonly number[] } = {
   hello: [...print('Hello\n'), ...RESET, ...HLT_LOOP],
   crash: [...print('bye'), 0x0f, 0x0b],
   spin: [0xeb, 0xfe],
+  count: [0x40, 0xeb, 0xfd], // inc eax; jmp -3
+  poll: [0xec, 0xeb, 0xfd], // in al, dx; jmp -3
   idle: [STI, ...HLT_LOOP],
   halt: [CLI, ...HLT_LOOP],
   'unknown-port': [...out(0x1234, 1), ...RESET, ...HLT_LOOP],
   echo: ECHO,
 };
+
+/** What `--stats FILE` says about time. */
+interface TimeStats {
+  readonly wallMs: number;
+  readonly regionsCompiled: number;
+  readonly instructions: number;
+  readonly instructionsInRegions: number;
+  readonly exits: Readonly<Record<string, number>>;
+  readonly time: {
+    readonly runMs: number;
+    readonly idleMs: number;
+    readonly hostMs: number;
+    readonly samples: number;
+    readonly interpreterMs: number;
+    readonly compiledMs: number;
+    readonly devicesMs: number;
+    readonly devices: Readonly<Record<string, number>>;
+  };
+}
 
 beforeAll(() => {
   for (const [name, code] of Object.entries(GUESTS)) writeFileSync(file(name), tinyKernel(code));
@@ -112,6 +133,52 @@ describe('statistics', () => {
     }
     expect(readdirSync(folder).filter((name) => name.includes('.tmp'))).toEqual([]);
     expect(stderr).toMatch(/Engine: soft/);
+    expect(stderr).toMatch(/exits: port-out 7/);
+  });
+
+  test('--stats tells where the time went: a guest that computes is in the interpreter or in compiled code', async () => {
+    const path = file('spin.json');
+    await typevisor([...kernel('count'), '--timeout', '1', '--stats', path]);
+    const { time, wallMs, exits } = JSON.parse(readFileSync(path, 'utf8')) as TimeStats;
+    expect(time.samples).toBeGreaterThan(0);
+    expect((time.interpreterMs + time.compiledMs) / time.runMs).toBeGreaterThan(0.5);
+    expect(time.runMs + time.idleMs + time.hostMs).toBeCloseTo(wallMs, 6);
+    expect(exits['port-in']).toBeUndefined();
+    expect(time.devices['port-in']).toBeUndefined();
+  });
+
+  test('--stats tells where the time went: a hot loop is in compiled code where there is a second tier', async () => {
+    const path = file('hot.json');
+    const env = { TYPEVISOR_REGIONS: '1' };
+    await typevisor([...kernel('count'), '--timeout', '1', '--stats', path], { env });
+    const stats = JSON.parse(readFileSync(path, 'utf8')) as TimeStats;
+    const { time } = stats;
+    expect(stats.regionsCompiled).toBeGreaterThan(0);
+    expect(stats.instructionsInRegions).toBeGreaterThan(0.5 * stats.instructions);
+    expect(stats.instructionsInRegions).toBeLessThanOrEqual(stats.instructions);
+    expect(time.compiledMs).toBeGreaterThan(time.interpreterMs);
+  });
+
+  test('--stats tells where the time went: a guest that polls a port is in that device, by kind of exit', async () => {
+    const path = file('poll.json');
+    await typevisor([...kernel('poll'), '--timeout', '1', '--stats', path]);
+    const { time } = JSON.parse(readFileSync(path, 'utf8')) as TimeStats;
+    expect(time.devices['port-in']).toBeGreaterThan(0.2 * time.runMs);
+    expect(time.devices['port-in']).toBeGreaterThan(0.9 * time.devicesMs);
+  });
+
+  test('--stats tells where the time went: one that sleeps is idle', async () => {
+    const path = file('idle.json');
+    await typevisor([...kernel('idle'), '--timeout', '1', '--stats', path]);
+    const { time } = JSON.parse(readFileSync(path, 'utf8')) as TimeStats;
+    expect(time.idleMs).toBeGreaterThan(time.runMs);
+  });
+
+  test('--stats without a file shows a table on standard error, and standard output stays the guest’s', async () => {
+    const { stdout, stderr } = await typevisor([...kernel('hello'), '--no-reboot', '--stats']);
+    expect(stdout).toBe('Hello\n');
+    expect(stderr).toMatch(/^in the engine +\d+\.\d+ s/m);
+    expect(stderr).toMatch(/^idle +\d+\.\d+ s/m);
     expect(stderr).toMatch(/exits: port-out 7/);
   });
 

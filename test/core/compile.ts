@@ -16,7 +16,9 @@ const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const SOFT = join(ROOT, 'src/engine/soft');
 const CACHE = join(ROOT, 'node_modules/.cache/typevisor');
 /** As in scripts/build.mjs. */
-const FLAGS = '-O3 --runtime stub --importMemory --noAssert --memoryBase 8192 --enable simd --use abort='.split(' ');
+const FLAGS = '-O3 --runtime stub --importMemory --noAssert --memoryBase 8192 --enable simd --debug --use abort='.split(
+  ' ',
+);
 
 function coreSources(): string[] {
   const files = [join(SOFT, 'layout.ts'), join(SOFT, 'tables.ts')];

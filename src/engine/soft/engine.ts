@@ -87,6 +87,7 @@ export class SoftEngine implements Engine {
   /** Counters live outside the vCPUs' images: they count for the engine. */
   readStats(): EngineStats {
     const counter = (address: number) => Number(this.view.getBigUint64(address, true));
+    const regions = this.regions?.stats;
     return {
       instructions: this.vcpus.reduce((sum, v) => sum + v.instructions, 0),
       blocksDecoded: counter(L.STAT_BLOCKS),
@@ -94,7 +95,16 @@ export class SoftEngine implements Engine {
       tlbMisses: counter(L.STAT_TLB_MISS),
       pageFaults: counter(L.STAT_PAGE_FAULT),
       interrupts: counter(L.STAT_INTERRUPTS),
-      codeFlushes: counter(L.STAT_FLUSHES),
+      exceptions: counter(L.STAT_EXCEPTIONS),
+      tlbFlushes: counter(L.STAT_FLUSHES),
+      blockLookups: counter(L.STAT_LOOKUPS),
+      regionsCompiled: regions?.compiled ?? 0,
+      regionsDropped: regions?.dropped ?? 0,
+      regionsRefused: regions?.refused ?? 0,
+      instructionsTranslated: regions?.instructions ?? 0,
+      regionsEntered: counter(L.STAT_REGIONS),
+      instructionsInRegions: counter(L.STAT_COMPILED),
+      compileMs: regions === undefined ? 0 : regions.emitMs + regions.compileMs + regions.installMs,
     };
   }
 

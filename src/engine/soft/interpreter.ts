@@ -6,6 +6,7 @@ import { type HandlerContext, InterpreterEmitter } from './emit/interpreter-emit
 import type { CoreImports } from './emit/machine-emitter.js';
 import { ModuleImports } from './emit/module-imports.js';
 import type { HandlerSpec } from './isa/define.js';
+import { jumpCache, noteJump } from './jump.js';
 import * as L from './layout.js';
 import { FunctionBuilder, type Label } from './wasm/function.js';
 import { ModuleBuilder, type Signature } from './wasm/module.js';
@@ -50,7 +51,7 @@ export function generateInterpreter(
   const hotCount = L.H_FIRST_FREE + hot.length;
 
   // Bodies are emitted first, for that is what tells which functions of core are imported; indexes follow.
-  const module = new ModuleBuilder();
+  const module = new ModuleBuilder('interpreter');
   module.importTable('regions');
   const imports = new ModuleImports(module);
   const coldFunctions = cold.map((h) => coldHandler(h, imports));
@@ -145,19 +146,11 @@ function runFunction(
 
   /** Finds the block at `rip`, through the jump cache; leaves it in `block` and R_PAGE set. */
   const findBlock = (lookup: Label) => {
-    noteJump();
-    const low = w.wrap(rip.get);
-    const index = w.and(w.xor(low, w.shrU(low, w.i32c(12))), w.i32c(L.JC_ENTRIES - 1));
-    const entry = f.temp('i32');
-    f.set(entry, w.shl(index, w.i32c(4)));
-    const e = w.localGet(entry, 'i32', true);
-    const hit = w.and(
-      w.eq(w.load('i64', e, L.JC_BASE), rip.get),
-      w.eq(w.load('i32', e, L.JC_BASE + 12), field('i32', L.MODE)),
-    );
+    noteJump(f, field('i32', L.CUR_BLOCK), rip.get);
+    const cached = jumpCache(f, rip.get);
     f.if(
-      hit,
-      () => block.set(w.load('i32', e, L.JC_BASE + 8)),
+      cached.hit,
+      () => block.set(cached.block),
       () => {
         f.do(w.store('i64', at(0), rip.get, L.RIP));
         block.set(core('lookup', 'i32'));
@@ -200,14 +193,25 @@ function runFunction(
     f.if(w.eqz(w.and(code.get, w.i32c(L.HOT_EVERY - 1))), () => f.do(core('blockHot', undefined, block.get)));
   };
 
+  /** Jumps between regions count as well (region/link.ts), and come here when it is time. */
+  const countEntry = () => {
+    code.set(w.add(w.load('i32', block.get, L.BLK_HEAT), w.i32c(1)));
+    f.do(w.store('i32', block.get, code.get, L.BLK_HEAT));
+    const passed = w.eq(w.and(code.get, w.i32c(L.REGION_HOT_EVERY - 1)), w.i32c(1));
+    f.if(passed, () => f.do(core('blockHot', undefined, block.get)));
+  };
+
   /** Runs the compiled region that the block is the entry of. Comes back where the interpreter has to go on in a block. */
   const runRegion = (lookup: Label) => {
+    countEntry();
     const before = f.temp('i32');
-    f.set(before, w.add(field('i32', L.COUNT), w.load('i32_16u', block.get, L.BLK_COUNT)));
+    // Whoever wants events looked at soon moves COUNT to COUNT_DEFERRED, in regions also.
+    const left = w.add(field('i32', L.COUNT), field('i32', L.COUNT_DEFERRED));
+    f.set(before, w.add(left, w.load('i32_16u', block.get, L.BLK_COUNT)));
     code.set(w.callIndirect(REGIONS, types.region, 'i32', w.load('i32', block.get, L.BLK_REGION), []));
     // Within a block of the truth where the region has left in mid-block.
-    const retired = w.sub(w.localGet(before, 'i32'), field('i32', L.COUNT));
-    f.do(w.store('i64', at(0), w.add(field('i64', L.STAT_COMPILED), w.extendU(retired)), L.STAT_COMPILED));
+    const retired = w.sub(w.localGet(before, 'i32'), left);
+    f.do(w.store('i64', at(0), w.add(field('i64', L.STAT_COMPILED), w.extendS(retired)), L.STAT_COMPILED));
     f.do(w.store('i64', at(0), w.add(field('i64', L.STAT_REGIONS), w.i64c(1)), L.STAT_REGIONS));
     f.if(w.ne(code.get, w.i32c(L.RESUME)), () => {
       f.if(w.eq(code.get, w.i32c(L.FAULT)), () => code.set(core('deliverFault', 'i32', field('i32', L.CUR_REC))));
@@ -219,16 +223,6 @@ function runFunction(
     block.set(field('i32', L.CUR_BLOCK));
     rec.set(field('i32', L.CUR_REC));
     from.set(w.i32c(0));
-  };
-
-  /** Notes a jump that isn't chained: where indirect ones go is what the region compiler asks. */
-  const noteJump = () => {
-    const note = f.temp('i32');
-    f.set(note, field('i32', L.RECENT_NEXT));
-    const n = w.localGet(note, 'i32', true);
-    f.do(w.store('i32', n, field('i32', L.CUR_BLOCK), L.RECENT));
-    f.do(w.store('i32', n, w.wrap(rip.get), L.RECENT + 4));
-    f.do(w.store('i32', at(0), w.and(w.add(n, w.i32c(8)), w.i32c(L.RECENT_BYTES - 1)), L.RECENT_NEXT));
   };
 
   reload();

@@ -48,31 +48,35 @@ export abstract class MachineEmitter extends Emitter {
     return this.let(w.add(offset, this.tlb));
   }
 
+  /** The tag that an access of `size` bytes needs: the last byte's page, so that one that crosses pages hits nothing. */
+  protected pageOfLast(linear: Expr, size: number): Expr {
+    const last = size > 1 ? w.add(linear, w.i64c(size - 1)) : linear;
+    return w.and(last, w.i64c(-4096));
+  }
+
+  /** Host address for an access: the TLB's, or core's answer. `linear` must be `let`. */
   protected pointerTo(linear: Expr, size: number, tag: number, miss: Miss): Expr {
-    const lin = this.let(linear);
-    const entry = this.tlbEntry(lin);
-    // The last byte's page against the first byte's entry: an access that crosses pages misses.
-    const last = size > 1 ? w.add(lin, w.i64c(size - 1)) : lin;
-    const hit = w.eq(w.load('i64', entry, tag), w.and(last, w.i64c(-4096)));
+    const entry = this.tlbEntry(linear);
+    const hit = w.eq(w.load('i64', entry, tag), this.pageOfLast(linear, size));
     return this.choose(
       'i32',
       hit,
-      () => w.add(w.wrap(lin), w.load('i32', entry, L.TLB_ADDEND)),
-      () => this.missed(miss, lin, size),
+      () => w.add(w.wrap(linear), w.load('i32', entry, L.TLB_ADDEND)),
+      () => this.missed(miss, linear, size),
       true,
     );
   }
 
   readPointer(linear: Expr, size: number): Expr {
-    return this.pointerTo(linear, size, L.TLB_READ, 'memRead');
+    return this.pointerTo(this.let(linear), size, L.TLB_READ, 'memRead');
   }
 
   writePointer(linear: Expr, size: number): Expr {
-    return this.pointerTo(linear, size, L.TLB_WRITE, 'memWrite');
+    return this.pointerTo(this.let(linear), size, L.TLB_WRITE, 'memWrite');
   }
 
   updatePointer(linear: Expr, size: number): Expr {
-    return this.pointerTo(linear, size, L.TLB_WRITE, 'memRmw');
+    return this.pointerTo(this.let(linear), size, L.TLB_WRITE, 'memRmw');
   }
 
   read(operand: Operand): Expr {

@@ -9,11 +9,13 @@
  */
 import type { CoreImports } from '../emit/machine-emitter.js';
 import { FLOW } from '../isa/flow.js';
+import { jumpCache } from '../jump.js';
 import * as L from '../layout.js';
 import { FunctionBuilder, type Label } from '../wasm/function.js';
 import type { Expr } from '../wasm/ops.js';
 import * as w from '../wasm/ops.js';
 import { type FlowGraph, flowGraph } from './graph.js';
+import { linkRegion } from './link.js';
 import { type DecodedBlock, type DecodedRecord, targetOf } from './record.js';
 import { type FlagState, RegionEmitter, type RegionFrame, Unsupported } from './region-emitter.js';
 
@@ -31,14 +33,16 @@ const FEW = 3;
 /**
  * @param blocks the entry first
  * @param indirect by block, the blocks that its indirect jump or return has been seen to go to
+ * @param type index of the regions' function type
  * @returns undefined where the entry's first instruction is one that regions leave alone
  */
 export function compileRegion(
   blocks: readonly DecodedBlock[],
   indirect: readonly (readonly number[])[],
   imports: CoreImports,
+  type: number,
 ): CompiledRegion | undefined {
-  return new RegionCompiler(blocks, indirect, imports).compile();
+  return new RegionCompiler(blocks, indirect, imports).compile(type);
 }
 
 /** How the block being emitted goes on, as its last instruction has said. */
@@ -101,7 +105,7 @@ class RegionCompiler implements RegionFrame {
     this.#drops = f.local('i32');
     this.#condition = f.local('i32');
     this.#target = f.local('i64');
-    this.#e = new RegionEmitter(f, imports, this, blocks[0].mode);
+    this.#e = new RegionEmitter(f, imports, this, blocks[0].mode, loadedRegisters(blocks));
   }
 
   /** Blocks of the region that block `i` leads to. */
@@ -121,14 +125,14 @@ class RegionCompiler implements RegionFrame {
 
   // ---- the function ----------------------------------------------------------------------------------------------------------
 
-  compile(): CompiledRegion | undefined {
+  compile(type: number): CompiledRegion | undefined {
     const f = this.#f;
     f.block((exit) => {
       this.#exit = exit;
       this.#tree(0);
     });
     if (this.#useless) return undefined;
-    this.#epilogue();
+    this.#epilogue(type);
     f.inPrologue(() => this.#prologue());
     return { body: f, instructions: this.#instructions };
   }
@@ -146,11 +150,15 @@ class RegionCompiler implements RegionFrame {
     e.loadFlags();
   }
 
-  #epilogue(): void {
+  #epilogue(type: number): void {
     const f = this.#f;
     const local = (index: number, type: 'i32' | 'i64') => w.localGet(index, type);
     this.#e.storeRegisters();
     this.#e.storeFlags();
+    f.if(w.eqz(local(this.#rec, 'i32')), () => {
+      const rip = local(this.#rip, 'i64');
+      f.scope(() => linkRegion(f, type, rip, local(this.#from, 'i32'), local(this.#count, 'i32')));
+    });
     f.do(w.store('i32', w.i32c(0), local(this.#count, 'i32'), L.COUNT));
     f.do(w.store('i32', w.i32c(0), local(this.#from, 'i32'), L.CUR_BLOCK));
     f.if(w.eqz(local(this.#rec, 'i32')), () => {
@@ -370,8 +378,11 @@ class RegionCompiler implements RegionFrame {
     nest(targets.length - 1);
   }
 
-  /** Another page: go on only while it is the memory that was compiled. */
-  #checkMapping({ page, host }: DecodedBlock, rip: Expr): void {
+  /**
+   * Another page: go on only while it is the memory that was compiled. The TLB may have lost it to a data page; the jump
+   * cache is as good, for it loses whatever is mapped anew.
+   */
+  #checkMapping({ page, host, header }: DecodedBlock, rip: Expr): void {
     const f = this.#f;
     const bit = 1 << Math.min(this.#pages.get(page)!, MOST_PAGES);
     const checked = w.localGet(this.#checked, 'i32');
@@ -381,7 +392,10 @@ class RegionCompiler implements RegionFrame {
         const entry = this.#e.tlbEntry(linear);
         const there = w.eq(w.load('i64', entry, L.TLB_EXEC), linear);
         const same = w.eq(w.add(w.wrap(linear), w.load('i32', entry, L.TLB_ADDEND)), w.i32c(host));
-        f.if(w.eqz(w.and(there, same)), () => this.#leaveTo(rip));
+        f.if(w.eqz(w.and(there, same)), () => {
+          const { hit, block } = jumpCache(f, f.let(rip));
+          f.if(w.eqz(w.and(hit, w.eq(block, w.i32c(header)))), () => this.#leaveTo(rip));
+        });
       });
       if (this.#pages.get(page)! < MOST_PAGES) f.set(this.#checked, w.or(checked, w.i32c(bit)));
     });
@@ -457,6 +471,18 @@ class RegionCompiler implements RegionFrame {
     this.#f.set(this.#target, rip);
     this.#ending = { kind: 'jump' };
   }
+}
+
+/** General registers that a move fills from memory. */
+function loadedRegisters(blocks: readonly DecodedBlock[]): Set<number> {
+  const loaded = new Set<number>();
+  for (const { records } of blocks)
+    for (const { spec, a, b } of records) {
+      if (!spec || spec.instruction.name !== 'mov') continue;
+      const [to, from] = spec.operands;
+      if (to?.kind === 'gpr' && to.size >= 4 && from?.kind === 'mem') loaded.add((to.field === 'a' ? a : b) >> 3);
+    }
+  return loaded;
 }
 
 /** A shift and a mask that tell the numbers apart; undefined where a table of 256 does not. */

@@ -6,8 +6,8 @@ import type { JobBlock, RegionJob } from './job.js';
 /** Largest region, in blocks and in instructions. */
 const MOST_BLOCKS = 64;
 const MOST_INSTRUCTIONS = 500;
-/** A block belongs to the region when it has run at least a so-manieth part as often as the entry. */
-const LEAST_SHARE = 32;
+/** A block belongs to the region when it has run so often, or has a region of its own. */
+const LEAST_HEAT = L.HOT_EVERY / 32;
 /** Targets of one indirect jump. */
 const MOST_TARGETS = 24;
 
@@ -38,7 +38,6 @@ export function growRegion(code: DecodedCode, rip: bigint): Omit<RegionJob, 'id'
   const index = new Map<bigint, number>();
   const queue = [rip];
   let instructions = 0;
-  let hottest = 0;
   const read = (header: number, address: bigint): Grown => {
     const page = address & ~0xfffn;
     const end = view.getUint32(header + L.BLK_END, true);
@@ -56,9 +55,8 @@ export function growRegion(code: DecodedCode, rip: bigint): Omit<RegionJob, 'id'
     // Blocks over a page's border hold only for one mapping of the next page.
     if (header === 0 || view.getUint32(header + L.BLK_PAGE2, true) !== 0) continue;
     if (view.getUint16(header + L.BLK_HEADER + L.REC_HANDLER, true) === L.H_STALE) continue;
-    const heat = view.getUint32(header + L.BLK_HEAT, true);
-    if (blocks.length === 0) hottest = heat;
-    else if (heat < hottest / LEAST_SHARE && view.getUint32(header + L.BLK_REGION, true) === 0) continue;
+    const isWarm = view.getUint32(header + L.BLK_HEAT, true) >= LEAST_HEAT;
+    if (!isWarm && blocks.length > 0 && view.getUint32(header + L.BLK_REGION, true) === 0) continue;
     const block = read(header, address);
     index.set(address, blocks.length);
     blocks.push(block);

@@ -51,8 +51,10 @@ export function compileJob(job: RegionJob, handlers: readonly (HandlerSpec | und
   const start = performance.now();
   const view = new DataView(job.bytes.buffer, job.bytes.byteOffset, job.bytes.byteLength);
   const blocks = job.blocks.map((b) => readBlock(view, b.at, b.header, b.page, handlers));
-  const builder = new ModuleBuilder();
-  const compiled = compileRegion(blocks, job.indirect, new ModuleImports(builder));
+  const builder = new ModuleBuilder('region');
+  builder.importTable('regions');
+  const type = builder.type({ params: [], result: 'i32' });
+  const compiled = compileRegion(blocks, job.indirect, new ModuleImports(builder), type);
   if (!compiled) return { id: job.id, module: undefined, instructions: 0, size: 0, emitMs: 0, compileMs: 0 };
   builder.export(REGION_EXPORT, builder.add(compiled.body));
   const bytes = builder.build(1);

@@ -14,6 +14,7 @@ import * as w from '../wasm/ops.js';
 import { f32, f32x4, f64, f64x2, i8x16, i16x8, i32x4, i64x2 } from '../wasm/simd.js';
 import { KnownPages } from './known-pages.js';
 import { type FlagState, LazyFlagsEmitter } from './lazy-flags.js';
+import { type RecentPage, RecentPages } from './recent-pages.js';
 import type { DecodedRecord } from './record.js';
 import { VectorFile } from './vector-file.js';
 import { X87Unit } from './x87-arithmetic.js';
@@ -72,12 +73,13 @@ export class RegionEmitter extends LazyFlagsEmitter {
   readonly #limits: { readonly i32: number; readonly i64: number };
   #usesPlain = false;
   readonly #vectors: VectorFile;
-  readonly #pages: KnownPages;
+  readonly #known: KnownPages;
   /** What to do where the TLB has no answer to the access being emitted. */
   #onMiss: (() => void) | undefined;
   readonly x87: X87Unit;
   /** The registers that x87 and MMX share: which of the two the region uses. */
   #shared: 'x87' | 'mmx' | undefined;
+  readonly #recent: RecentPages;
   /** Words of the CPU state that this block has checked to be zero. */
   readonly #checked = new Set<number>();
   readonly tlbLocal: number;
@@ -90,7 +92,8 @@ export class RegionEmitter extends LazyFlagsEmitter {
   /** The current block's page, less the entry's. */
   #delta = 0n;
 
-  constructor(f: FunctionBuilder, imports: CoreImports, frame: RegionFrame, mode: number) {
+  /** @param chased general registers that the region loads from memory */
+  constructor(f: FunctionBuilder, imports: CoreImports, frame: RegionFrame, mode: number, chased: ReadonlySet<number>) {
     super(f);
     this.f = f;
     this.imports = imports;
@@ -104,14 +107,15 @@ export class RegionEmitter extends LazyFlagsEmitter {
     this.#masked = f.local('i32');
     this.#limits = { i32: f.local('i32'), i64: f.local('i64') };
     this.#vectors = new VectorFile(f);
-    this.#pages = new KnownPages(f, this.#long);
-    this.#pages.isNew(this.#page);
+    this.#known = new KnownPages(f, this.#long);
+    this.#known.isNew(this.#page);
     this.x87 = new X87Unit({
       f,
       leave: () => this.#frame.leaveHere(w.i32c(0)),
       forgetStatus: () => this.#checked.delete(L.FPU_SW),
       invoke: (name, result, args) => this.invoke(name, result, args),
     });
+    this.#recent = new RecentPages(f, chased);
     this.tlbLocal = f.local('i32');
     this.tlb = w.localGet(this.tlbLocal, 'i32', true);
   }
@@ -191,7 +195,7 @@ export class RegionEmitter extends LazyFlagsEmitter {
   forgetChecks(): void {
     this.#checked.clear();
     this.#vectors.forget();
-    this.#pages.forget();
+    this.#known.forget();
     this.x87.forget();
     this.x87.dropNote();
   }
@@ -232,27 +236,27 @@ export class RegionEmitter extends LazyFlagsEmitter {
 
   #get(n: number): Expr {
     this.used.add(n);
-    return this.#pages.isRegister(n, w.localGet(this.#registers[n], 'i64'));
+    return this.#known.isRegister(n, w.localGet(this.#registers[n], 'i64'));
   }
 
   #set(n: number, value: Expr): void {
     this.used.add(n);
     this.dirty.add(n);
     this.f.set(this.#registers[n], value);
-    this.#pages.assign(n, value);
+    this.#known.assign(n, value);
   }
 
   override let(value: Expr): Expr {
-    return this.#pages.copied(super.let(value), value);
+    return this.#known.copied(super.let(value), value);
   }
 
   override if(condition: Expr, then: () => void, otherwise?: () => void): void {
     if (condition.constant !== undefined) super.if(condition, then, otherwise);
-    else this.#pages.perhaps(() => super.if(condition, then, otherwise));
+    else this.#known.perhaps(() => super.if(condition, then, otherwise));
   }
 
   override choose(type: ValType, condition: Expr, yes: () => Expr, no: () => Expr, likely?: Hint): Expr {
-    return this.#pages.perhaps(() => super.choose(type, condition, yes, no, likely));
+    return this.#known.perhaps(() => super.choose(type, condition, yes, no, likely));
   }
 
   /** Loads at entry, stores at exit. */
@@ -260,6 +264,7 @@ export class RegionEmitter extends LazyFlagsEmitter {
     for (const n of this.used) this.f.set(this.#registers[n], w.load('i64', w.i32c(0), L.REGS + n * 8));
     this.#vectors.loadAll();
     this.x87.load();
+    this.#recent.forgetAll();
     if (this.#usesPlain) this.#loadPlain();
   }
 
@@ -323,7 +328,7 @@ export class RegionEmitter extends LazyFlagsEmitter {
     if (offset === L.R_PAGE) return this.pageAddress();
     if (offset === L.R_EA) {
       const ea = w.localGet(this.#ea, 'i64');
-      this.#pages.isNew(ea);
+      this.#known.isNew(ea);
       return ea;
     }
     return this.#get(offset >> 3);
@@ -521,17 +526,53 @@ export class RegionEmitter extends LazyFlagsEmitter {
 
   // ---- memory and core -------------------------------------------------------------------------------------------------------
 
+  override address(operand: Operand): Expr {
+    const { base, index } = this.#record!;
+    this.#recent.through(base, index);
+    return super.address(operand);
+  }
+
+  override push(value: Expr, size: number): void {
+    this.#recent.throughStack();
+    super.push(value, size);
+  }
+
+  override top(size: number, offset = 0): Expr {
+    this.#recent.throughStack();
+    return super.top(size, offset);
+  }
+
   protected override pointerTo(linear: Expr, size: number, tag: number, miss: Miss): Expr {
     const write = tag === L.TLB_WRITE;
-    const probe = () => super.pointerTo(linear, size, tag, miss);
-    const known = this.#pages.lookUp(linear, size, write, probe);
+    const recent = this.#recent.take(tag);
+    const page = (size & (size - 1)) === 0 ? recent : undefined;
+    const probe = () => this.#probe(linear, size, tag, miss, page);
+    const known = this.#known.lookUp(linear, size, write, probe);
     if (known) return known;
-    return this.#pages.remember(linear, write, (onMiss) => {
+    return this.#known.remember(linear, write, (onMiss) => {
       this.#onMiss = onMiss;
       const pointer = probe();
       this.#onMiss = undefined;
       return pointer;
     });
+  }
+
+  /** By the page that the base register was last used with, then the TLB, then core. */
+  #probe(linear: Expr, size: number, tag: number, miss: Miss, page: RecentPage | undefined): Expr {
+    if (!page) return super.pointerTo(linear, size, tag, miss);
+    const addend = w.localGet(page.addend, 'i32');
+    const direct = () => w.add(w.wrap(linear), addend);
+    const byTlb = () => {
+      const entry = this.tlbEntry(linear);
+      const hit = w.eq(w.load('i64', entry, tag), this.pageOfLast(linear, size));
+      const fill = () => {
+        this.f.set(page.tag, w.and(linear, w.i64c(-4096)));
+        this.f.set(page.addend, w.load('i32', entry, L.TLB_ADDEND));
+        return direct();
+      };
+      return this.choose('i32', hit, fill, () => this.missed(miss, linear, size), true);
+    };
+    return this.choose('i32', page.holds(linear, size), direct, byTlb, true);
   }
 
   protected missed(name: string, linear: Expr, size: number): Expr {

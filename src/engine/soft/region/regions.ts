@@ -12,10 +12,14 @@ const MOST_PENDING = 8;
 /** Slots of the table; when they are used up, all regions go. Slot 0 stays empty: it stands for no region. */
 export const REGION_SLOTS = 2048;
 
+/** Times that a region is compiled anew because it is entered so often: by then more is known of where its jumps go. */
+const MOST_REMAKES = 2;
+
 interface Region {
   readonly slot: number;
   readonly entry: number;
   readonly blocks: readonly number[];
+  readonly remakes: number;
 }
 
 interface Pending {
@@ -78,10 +82,11 @@ export class Regions {
     for (let answer = compiler.poll(); answer; answer = compiler.poll()) this.#install(answer);
   }
 
-  /** A block has been interpreted often, and is about to be again. */
+  /** A block has been interpreted often, or a region entered, and is about to be again. */
   hot(block: number): void {
     const { view } = this.#host;
     if (this.#pending.size >= MOST_PENDING || this.#waiting.has(block)) return;
+    if ((this.#byEntry.get(block)?.remakes ?? 0) >= MOST_REMAKES) return;
     const mode = view.getUint32(L.MODE, true);
     if (mode & (L.MODE_TF | L.MODE_SEGMENTED)) return;
     const page = view.getBigUint64(L.REGS + L.R_PAGE, true);
@@ -145,13 +150,20 @@ export class Regions {
     this.#pending.delete(answer.id);
     this.#release(pending);
     this.#waiting.delete(pending.entry);
+    const before = this.#byEntry.get(pending.entry);
+    if (before) this.#forget(before);
     if (this.#free.length === 0) this.dropped(0);
     const { view, linear, core, table } = this.#host;
     const instance = new WebAssembly.Instance(answer.module, {
-      env: { memory: linear },
+      env: { memory: linear, regions: table },
       core,
     });
-    const region: Region = { slot: this.#free.pop()!, entry: pending.entry, blocks: pending.blocks };
+    const region: Region = {
+      slot: this.#free.pop()!,
+      entry: pending.entry,
+      blocks: pending.blocks,
+      remakes: before ? before.remakes + 1 : 0,
+    };
     table.set(region.slot, instance.exports[REGION_EXPORT]);
     view.setUint32(region.entry + L.BLK_REGION, region.slot, true);
     this.#byEntry.set(region.entry, region);

@@ -10,6 +10,7 @@ export interface Label {
 
 const OP = { block: 0x02, loop: 0x03, if: 0x04, else: 0x05, end: 0x0b, br: 0x0c, brIf: 0x0d, brTable: 0x0e } as const;
 const RETURN = 0x0f;
+const RETURN_CALL_INDIRECT = 0x13;
 const DROP = 0x1a;
 const LOCAL_SET = 0x21;
 const VOID = 0x40;
@@ -166,6 +167,14 @@ export class FunctionBuilder {
   return(value?: Expr): void {
     if (value) writeExpr(this.code, value);
     this.code.u8(RETURN);
+  }
+
+  /** Leaves by calling the function at `index` of a table in this one's place; both have the same result. */
+  returnCallIndirect(table: number, typeIndex: number, index: Expr): void {
+    writeExpr(this.code, index);
+    this.code.u8(RETURN_CALL_INDIRECT);
+    this.code.u32(typeIndex);
+    this.code.u32(table);
   }
 
   unreachable(): void {

@@ -3,7 +3,10 @@ import { ByteWriter } from './bytes.js';
 import type { FunctionBuilder } from './function.js';
 import { TYPE_CODE, type ValType } from './ops.js';
 
-const SECTION = { custom: 0, type: 1, import: 2, function: 3, table: 4, export: 7, element: 9, code: 10 } as const;
+const SECTION = { type: 1, import: 2, function: 3, table: 4, export: 7, element: 9, code: 10 } as const;
+/** Custom section "name" (specification, appendix "Custom sections"): profilers show it. */
+const CUSTOM = 0;
+const MODULE_NAME = 0;
 const FUNCREF = 0x70;
 const EXTERNAL_FUNCTION = 0x00;
 const EXTERNAL_TABLE = 0x01;
@@ -28,6 +31,12 @@ export class ModuleBuilder {
   readonly #exports: { readonly name: string; readonly index: number }[] = [];
   #table: readonly number[] = [];
   #importedTable: string | undefined;
+  readonly #name: string | undefined;
+
+  /** @param name what profilers call the module */
+  constructor(name?: string) {
+    this.#name = name;
+  }
 
   /** Index of a function type, made where it is new. */
   type(signature: Signature): number {
@@ -143,7 +152,7 @@ export class ModuleBuilder {
       .map(({ hints }, i) => ({ hints, index: this.#imports.length + i }))
       .filter((b) => b.hints.length);
     if (hinted.length > 0)
-      section(out, SECTION.custom, (s) => {
+      section(out, CUSTOM, (s) => {
         s.name('metadata.code.branch_hint');
         s.u32(hinted.length);
         for (const { hints, index } of hinted) {
@@ -163,6 +172,13 @@ export class ModuleBuilder {
         s.bytes(bytes);
       }
     });
+    if (this.#name !== undefined) {
+      const name = this.#name;
+      section(out, CUSTOM, (s) => {
+        s.name('name');
+        section(s, MODULE_NAME, (n) => n.name(name));
+      });
+    }
     return out.view().slice();
   }
 }

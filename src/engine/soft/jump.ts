@@ -1,0 +1,25 @@
+/** Code that the interpreter and compiled regions share at a jump: the jump cache, and the notes of where jumps go. */
+import * as L from './layout.js';
+import type { FunctionBuilder } from './wasm/function.js';
+import type { Expr } from './wasm/ops.js';
+import * as w from './wasm/ops.js';
+
+/** Looks RIP up in the jump cache (layout.ts): whether it is there, and its block then. */
+export function jumpCache(f: FunctionBuilder, rip: Expr): { readonly hit: Expr; readonly block: Expr } {
+  const low = w.wrap(rip);
+  const index = w.and(w.xor(low, w.shrU(low, w.i32c(12))), w.i32c(L.JC_ENTRIES - 1));
+  const entry = f.let(w.shl(index, w.i32c(4)));
+  const sameMode = w.eq(w.load('i32', entry, L.JC_BASE + 12), w.load('i32', w.i32c(0), L.MODE));
+  return {
+    hit: w.and(w.eq(w.load('i64', entry, L.JC_BASE), rip), sameMode),
+    block: w.load('i32', entry, L.JC_BASE + 8),
+  };
+}
+
+/** Notes a jump that isn't chained: where indirect ones go is what the region compiler asks. */
+export function noteJump(f: FunctionBuilder, from: Expr, rip: Expr): void {
+  const at = f.let(w.load('i32', w.i32c(0), L.RECENT_NEXT));
+  f.do(w.store('i32', at, from, L.RECENT));
+  f.do(w.store('i32', at, w.wrap(rip), L.RECENT + 4));
+  f.do(w.store('i32', w.i32c(0), w.and(w.add(at, w.i32c(8)), w.i32c(L.RECENT_BYTES - 1)), L.RECENT_NEXT));
+}
