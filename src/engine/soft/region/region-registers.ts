@@ -301,7 +301,7 @@ export abstract class RegionRegisters extends LazyFlagsEmitter {
     const recent = this.#recent.take(tag);
     const page = (size & (size - 1)) === 0 ? recent : undefined;
     const probe = () => this.#probe(linear, size, tag, miss, page);
-    const known = this.#known.lookUp(linear, size, write, probe);
+    const known = this.#known.lookUp(linear, size, write, () => super.pointerTo(linear, size, tag, miss));
     if (known) return known;
     return this.#known.remember(linear, write, (onMiss) => {
       this.#onMiss = onMiss;
