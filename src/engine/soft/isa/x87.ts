@@ -101,20 +101,16 @@ op('fcompp', [['DE D9', '']], {}, calls('x87_com', 1, 0, 2));
 op('fucompp', [['DA E9', '']], {}, calls('x87_com', 1, 1, 2));
 
 for (const [name, pattern, quiet, popped] of [
-  ['fucomi', 'DB /5 mod3', 1, 0],
-  ['fcomi', 'DB /6 mod3', 0, 0],
-  ['fucomip', 'DF /5 mod3', 1, 1],
-  ['fcomip', 'DF /6 mod3', 0, 1],
+  ['fucomi', 'DB /5 mod3', true, 0],
+  ['fcomi', 'DB /6 mod3', false, 0],
+  ['fucomip', 'DF /5 mod3', true, 1],
+  ['fcomip', 'DF /6 mod3', false, 1],
 ] as const)
   op(
     name,
     [[pattern, 'STi']],
     {},
-    plain((e, st) => {
-      const flags = e.call('x87_comi', 'i32', e.number(st), n(quiet), n(popped));
-      const bit = (k: number) => w.and(w.shrU(flags, n(k)), n(1));
-      e.if(w.geS(flags, n(0)), () => e.flagsZpc(bit(6), bit(2), bit(0)));
-    }),
+    plain((e, st) => e.compareX87(st, quiet, popped)),
   );
 
 // ---- one operand, constants, functions ---------------------------------------------------------------------------------
@@ -252,14 +248,7 @@ op(
   'fstpnop',
   [['D9 /3 mod3', 'STi']],
   {},
-  plain((e, st) => {
-    const valid = w.and(w.shrU(e.state(L.FPU_TAG, 'i32'), e.state(L.FPU_TOP, 'i32')), n(1));
-    e.if(
-      valid,
-      () => e.callVoid('x87_fst', e.number(st), n(1)),
-      () => e.callVoid('x87_fincstp'),
-    );
-  }),
+  plain((e, st) => e.callVoid('x87_fstpnop', e.number(st))),
 );
 op(
   'fxch',

@@ -218,7 +218,7 @@ class RegionCompiler implements RegionFrame {
     e.delta = block.page - this.#blocks[0].page;
     e.flags = this.#graph.nodes[index + 1].loop ? 'unknown' : (this.#flagsIn[index] ?? 'unknown');
     this.#payFor(block);
-    e.enterBlock();
+    e.enterBlock(index);
     this.#offset = block.start;
     this.#ending = undefined;
     this.#first = block.records[0];
@@ -247,7 +247,7 @@ class RegionCompiler implements RegionFrame {
   #payFor(block: DecodedBlock): void {
     const f = this.#f;
     const count = w.localGet(this.#count, 'i32');
-    f.if(w.leS(count, w.i32c(0)), () => this.#leaveTo(this.#e.at(block.start)));
+    f.if(w.leS(count, w.i32c(0)), () => this.#leaveTo(this.#e.at(block.start)), undefined, false);
     f.set(this.#count, w.sub(count, w.i32c(block.count)));
   }
 
@@ -271,12 +271,12 @@ class RegionCompiler implements RegionFrame {
       return;
     }
     const index = this.#index;
-    const { flags } = e;
+    const state = e.save();
     const again = () => {
       this.#block = block;
       this.#index = index;
       e.delta = block.page - this.#blocks[0].page;
-      e.flags = flags;
+      e.restore(state);
     };
     f.if(w.localGet(this.#condition, 'i32'), () => this.#goTo(taken));
     again();
@@ -296,6 +296,10 @@ class RegionCompiler implements RegionFrame {
   #goToBlock(to: number, rip: Expr): void {
     const f = this.#f;
     const e = this.#e;
+    if (!e.mayEnter(to)) {
+      this.#leaveTo(rip);
+      return;
+    }
     e.publishFlags();
     if (this.#blocks[to].page !== this.#block.page) this.#checkMapping(this.#blocks[to], rip);
     const { nodes, dispatched } = this.#graph;
@@ -320,7 +324,7 @@ class RegionCompiler implements RegionFrame {
     const index = this.#index;
     const targets = this.#indirect[index];
     const rip = w.localGet(this.#target, 'i64');
-    const { flags } = e;
+    const state = e.save();
     const addressOf = (to: number) => {
       const b = this.#blocks[to];
       return e.fromEntry(b.page - this.#blocks[0].page + BigInt(b.start));
@@ -329,12 +333,12 @@ class RegionCompiler implements RegionFrame {
       this.#block = block;
       this.#index = index;
       e.delta = block.page - this.#blocks[0].page;
-      e.flags = flags;
+      e.restore(state);
       this.#goToBlock(to, rip);
     };
     const out = () => {
       this.#block = block;
-      e.flags = flags;
+      e.restore(state);
       this.#leaveTo(rip);
     };
     const hash = targets.length > FEW ? perfectHash(targets.map((t) => this.#blocks[t].start)) : undefined;
@@ -442,7 +446,11 @@ class RegionCompiler implements RegionFrame {
     // The handler may have written over the code that is running.
     f.set(this.#faulted, w.i32c(0));
     const dropped = w.ne(w.load('i32', w.i32c(0), L.REGION_DROPS), w.localGet(this.#drops, 'i32'));
-    f.if(dropped, () => this.#leaveAt(this.#following));
+    f.if(dropped, () => this.#leaveAt(this.#following), undefined, false);
+  }
+
+  get block(): number {
+    return this.#block.header;
   }
 
   nextRip(): Expr {
