@@ -41,6 +41,9 @@ export const TLB_CUR = 0x1c8; // i32
 export const ADDR_MASK = 0x1d0; // i64
 /** Current privilege level, 0 to 3. */
 export const CPL = 0x1d8; // i32
+/** Key that an entry of the jump cache has if it counts now: MODE in the low bits, above them the generation. */
+export const JC_KEY = 0x6e8; // i32
+export const JC_KEY_SHIFT = 9;
 /** MODE_* bits below: the decoder's key, recomputed by core `updateMode`. */
 export const MODE = 0x1dc; // i32
 /** Fault raised by a slow path: vector (-1: none), error code, and whether one is pushed. */
@@ -261,9 +264,11 @@ export const TLB_HASH_SHIFT = 21;
 /** Lists of filled entries, so that a flush costs what was filled. */
 export const TLB_FILLS = 0x130000;
 
-// Jump cache: linear RIP -> block header, JC_ENTRIES of 16 bytes: +0 i64 rip, +8 i32 block, +12 i32 mode (-1: none).
-// Index: (rip ^ (rip >> 12)) & (JC_ENTRIES - 1).
+// Jump cache: RIP -> block header, JC_ENTRIES of 16 bytes: +0 i64 rip, +8 i32 block, +12 i32 key (core/jumpcache.ts).
+// Offset of an entry: (rip * JC_SPREAD ^ (rip >> 10)) & ((JC_ENTRIES - 1) << 4). Bits 15:2 of RIP count most, so that the
+// blocks of one function share lines of the processor's cache; the product puts bits 1:0 on top of that.
 export const JC_BASE = 0x180000;
+export const JC_SPREAD = 0x10004; // (rip << 2) + (rip << 16)
 export const JC_ENTRIES = 16384; // 256 KiB, to 0x1bffff
 
 // Decoded blocks: hash of (gpa, mode) -> chain of headers.

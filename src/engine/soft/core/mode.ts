@@ -28,7 +28,7 @@ import {
   TLB_USER,
 } from '../layout';
 import { updateFpuFaults } from './fpu';
-import { jcFlush } from './jumpcache';
+import { jcFlush, jcSetKey } from './jumpcache';
 import {
   BP_DATA,
   BP_EXEC,
@@ -113,6 +113,7 @@ export function updateMode(): void {
     attention();
   }
   store<i32>(MODE, mode);
+  jcSetKey();
   store<i64>(ADDR_MASK, is64 ? -1 : 0xffffffff);
   let set: u32 = TLB_SUPER_AC;
   if (cpl == 3) set = TLB_USER;

@@ -160,10 +160,7 @@ function dropFrom(list: usize, count: i32, lin: i64): void {
     const page = pageOf(e);
     if (page == TLB_INVALID) continue;
     const shift = <i64>((load<i32>(e, ENTRY_FLAGS) >> EF_SHIFT) & 63);
-    if (page >> shift == lin >> shift) {
-      invalidateEntry(e);
-      jcFlushPage(page);
-    }
+    if (page >> shift == lin >> shift) invalidateEntry(e);
   }
 }
 
@@ -173,12 +170,12 @@ export function flushPage(lin: i64): void {
     const e = tlbEntry(set, lin);
     if (pageOf(e) == (lin & ~0xfff)) invalidateEntry(e);
   }
-  jcFlushPage(lin);
   // Pieces of a large page are found by looking at all that is filled. 4 MiB pages span two 2 MiB hashes.
   if (anyLarge(lin)) {
     dropFrom(FILLS_NONGLOBAL, nonGlobals, lin);
     dropFrom(FILLS_GLOBAL, globals, lin);
-  }
+    jcFlush(true);
+  } else jcFlushPage(lin);
 }
 
 function anyLarge(lin: i64): bool {
