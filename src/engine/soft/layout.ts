@@ -241,7 +241,8 @@ export const ACT_WAIT_SIPI = 2;
 export const CORE_DATA = 0x2000; // asc --memoryBase; to 0x3ffff
 export const TABLES = 0x40000; // decode tables generated at build time; to 0xfffff
 
-// TLB: 3 sets (user, supervisor, supervisor that may touch user pages) of TLB_ENTRIES entries of 32 bytes:
+// TLB: 3 sets (user, supervisor, supervisor that may touch user pages), and further user sets for other address spaces
+// (TLB_MORE; core/tlb.ts), of TLB_ENTRIES entries of 32 bytes:
 //   +0 i64 tag for reads   (linear page address, bits 11:0 clear; TLB_INVALID = no)
 //   +8 i64 tag for writes  (also invalid for pages that hold decoded code, are not dirty yet, or are MMIO)
 //   +16 i32 addend: linear memory address = low 32 bits of the linear address + addend
@@ -277,7 +278,9 @@ export const BLOCK_HASH_ENTRIES = 65536; // i32 each: 256 KiB, to 0x1fffff
 
 // Records: bump allocated; when full, everything is dropped and decoded anew.
 export const RECORDS = 0x200000;
-export const RECORDS_END = 0x2000000; // 30 MiB
+export const RECORDS_END = 0x1f00000; // 29 MiB
+/** User sets of the TLB beyond the first. */
+export const TLB_MORE = 0x1f00000; // to 0x1f6ffff
 
 // One byte per RAM page from here (PF_*): 4 GiB / 4 KiB = 1 MiB.
 export const PAGE_FLAGS = 0x2000000;
