@@ -41,6 +41,9 @@ export const TLB_CUR = 0x1c8; // i32
 export const ADDR_MASK = 0x1d0; // i64
 /** Current privilege level, 0 to 3. */
 export const CPL = 0x1d8; // i32
+/** Key that an entry of the jump cache has if it counts now: MODE in the low bits, above them the generation. */
+export const JC_KEY = 0x6e8; // i32
+export const JC_KEY_SHIFT = 9;
 /** MODE_* bits below: the decoder's key, recomputed by core `updateMode`. */
 export const MODE = 0x1dc; // i32
 /** Fault raised by a slow path: vector (-1: none), error code, and whether one is pushed. */
@@ -243,7 +246,8 @@ export const ACT_WAIT_SIPI = 2;
 export const CORE_DATA = 0x2000; // asc --memoryBase; to 0x3ffff
 export const TABLES = 0x40000; // decode tables generated at build time; to 0xfffff
 
-// TLB: 3 sets (user, supervisor, supervisor that may touch user pages) of TLB_ENTRIES entries of 32 bytes:
+// TLB: 3 sets (user, supervisor, supervisor that may touch user pages), and further user sets for other address spaces
+// (TLB_MORE; core/tlb.ts), of TLB_ENTRIES entries of 32 bytes:
 //   +0 i64 tag for reads   (linear page address, bits 11:0 clear; TLB_INVALID = no)
 //   +8 i64 tag for writes  (also invalid for pages that hold decoded code, are not dirty yet, or are MMIO)
 //   +16 i32 addend: linear memory address = low 32 bits of the linear address + addend
@@ -266,9 +270,11 @@ export const TLB_HASH_SHIFT = 21;
 /** Lists of filled entries, so that a flush costs what was filled. */
 export const TLB_FILLS = 0x130000;
 
-// Jump cache: linear RIP -> block header, JC_ENTRIES of 16 bytes: +0 i64 rip, +8 i32 block, +12 i32 mode (-1: none).
-// Index: (rip ^ (rip >> 12)) & (JC_ENTRIES - 1).
+// Jump cache: RIP -> block header, JC_ENTRIES of 16 bytes: +0 i64 rip, +8 i32 block, +12 i32 key (core/jumpcache.ts).
+// Offset of an entry: (rip * JC_SPREAD ^ (rip >> 10)) & ((JC_ENTRIES - 1) << 4). Bits 15:2 of RIP count most, so that the
+// blocks of one function share lines of the processor's cache; the product puts bits 1:0 on top of that.
 export const JC_BASE = 0x180000;
+export const JC_SPREAD = 0x10004; // (rip << 2) + (rip << 16)
 export const JC_ENTRIES = 16384; // 256 KiB, to 0x1bffff
 
 // Decoded blocks: hash of (gpa, mode) -> chain of headers.
@@ -277,7 +283,9 @@ export const BLOCK_HASH_ENTRIES = 65536; // i32 each: 256 KiB, to 0x1fffff
 
 // Records: bump allocated; when full, everything is dropped and decoded anew.
 export const RECORDS = 0x200000;
-export const RECORDS_END = 0x2000000; // 30 MiB
+export const RECORDS_END = 0x1f00000; // 29 MiB
+/** User sets of the TLB beyond the first. */
+export const TLB_MORE = 0x1f00000; // to 0x1f6ffff
 
 // One byte per RAM page from here (PF_*): 4 GiB / 4 KiB = 1 MiB.
 export const PAGE_FLAGS = 0x2000000;

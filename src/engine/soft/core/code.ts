@@ -49,7 +49,7 @@ import { regionDropped } from './env';
 import { events } from './events';
 import { x87_resolve } from './float/pointers';
 import { deliverHere } from './interrupts';
-import { jcFlush, jcInsert, jcRemove, jcRemoveBlock } from './jumpcache';
+import { initJumpCache, jcConfirm, jcInsert, jcRemove, jcSecond } from './jumpcache';
 import { execGlobal, execHost } from './mmu';
 import { hostForRead } from './physical';
 import { PAGE2_NODES, PAGE2_NODES_END } from './private';
@@ -86,6 +86,8 @@ function pageIndex(host: u32): u32 {
 export function lookup(): u32 {
   store<i64>(STAT_LOOKUPS, load<i64>(STAT_LOOKUPS) + 1);
   const rip = load<i64>(RIP);
+  let block = jcSecond(rip);
+  if (block) return block;
   const mode = load<i32>(MODE);
   let lin = rip;
   let room: i64 = 0x1000; // no block is longer than a page
@@ -100,7 +102,9 @@ export function lookup(): u32 {
   const offset = lin & 0xfff;
   store<i64>(REGS + R_PAGE, rip - offset);
   let global = execGlobal(lin);
-  let block = find(host, mode, lin, room);
+  block = jcConfirm(rip, lin, host, room, global);
+  if (block) return block;
+  block = find(host, mode, lin, room);
   if (block == 0) {
     if (recordsLeft() < BLOCK_RECORDS || nodes == PAGE2_NODES_END) flushCode();
     block = decodeBlock(lin, <i32>host, room);
@@ -333,7 +337,7 @@ function drop(block: u32): void {
   unlinkFromPage(gpa >> 12, block);
   const page2 = load<u32>(block, BLK_PAGE2);
   if (page2) unlinkFromPage(pageIndex(page2 - 1), block);
-  jcRemoveBlock(block);
+  store<i32>(block, -1, BLK_MODE); // whoever still has its address: the jump cache, stale chains
   const end = load<u32>(block, BLK_END);
   const first = block + BLK_HEADER;
   if (block == load<u32>(CUR_BLOCK)) {
@@ -362,7 +366,7 @@ export function flushCode(): void {
   resetRecords();
   nodes = PAGE2_NODES;
   store<i32>(CUR_BLOCK, 0);
-  jcFlush(true);
+  initJumpCache();
 }
 
 function forgetPage(index: u32): void {
