@@ -36,7 +36,7 @@ const SYSTEM_LINEAR = 0x7f00_0000_0000n;
 /** 64-bit mode; compatibility mode with flat segments, or with some that need checks at every access. */
 /** `compiled` and `compiled-32`: each instruction as a region of its own, in 64-bit mode and with flat segments. */
 /** Instructions after which a sequence is taken for one without an end. */
-const ENDLESS = 200_000;
+const ENDLESS = 50_000;
 
 export type EngineMode = '64' | 'flat' | 'segmented' | 'compiled' | 'compiled-32';
 
@@ -74,14 +74,21 @@ export class EngineFrame {
     this.#prepare();
   }
 
-  static async create(mode: EngineMode, places: Places): Promise<EngineFrame> {
+  /** @param hotEvery the compiled modes also compile blocks that have been entered so often (a power of two) */
+  static async create(mode: EngineMode, places: Places, hotEvery?: number): Promise<EngineFrame> {
     const regions = mode === 'compiled' || mode === 'compiled-32';
-    return new EngineFrame(await TestMachine.create({ regions }), mode, places);
+    return new EngineFrame(await TestMachine.create({ regions, ...(hotEvery && { hotEvery }) }), mode, places);
   }
 
   /** Regions made so far. */
   get regions(): number {
     return this.#machine.engine.regions?.stats.compiled ?? 0;
+  }
+
+  /** Share of all instructions so far that regions have executed. */
+  get compiledShare(): number {
+    const { cpu, engine } = this.#machine;
+    return Number(engine.view.getBigUint64(L.STAT_COMPILED, true)) / cpu.instructions;
   }
 
   /** Name of the handler that a block at the slot begins with, for messages. */
@@ -164,10 +171,19 @@ export class EngineFrame {
     this.output.setInt32(F_LANDED, landed ? 1 : 0, true);
   }
 
-  /** Puts a sequence's code into the room for it, with a HLT at `end`. */
+  /** Puts a sequence's code into the room for it, with a HLT at `end`: what is there already stays, and what is compiled of it. */
   writeSequence(code: Uint8Array, offset: number, end: number): void {
-    this.#machine.write(SEQUENCE_GPA + offset, code);
-    this.#machine.write(SEQUENCE_GPA + end, [HLT]);
+    const { engine } = this.#machine;
+    const wanted = code.slice();
+    wanted[end - offset] = HLT;
+    const there = engine.memory.view(SEQUENCE_GPA + offset, code.length);
+    for (let at = 0; at < wanted.length; at++) {
+      if (there[at] === wanted[at]) continue;
+      let to = at + 1;
+      while (to < wanted.length && there[to] !== wanted[to]) to++;
+      engine.memory.write(SEQUENCE_GPA + offset + at, wanted.subarray(at, to));
+      at = to;
+    }
   }
 
   /**

@@ -377,7 +377,7 @@ export class Generator {
   }
 
   /** MOV r32, imm32 that somebody writes into, and the store that does. */
-  #victim(group: number): { victim: Piece[]; store: () => Piece } {
+  #victim(group: number): { victim: Piece[]; store: () => Piece; register: number } {
     const random = this.#random;
     this.#modifies = true;
     const name = this.#label();
@@ -399,7 +399,7 @@ export class Generator {
       const head = this.#absolute([...prefix, size === 1 ? 0xc6 : 0xc7], 0);
       return this.#make.sure('mov', [...head, ...le(random.u32(), size)], group, at(head.length - 4));
     };
-    return { victim, store };
+    return { victim, store, register };
   }
 
   /** A store into an instruction that comes soon. */
@@ -413,8 +413,10 @@ export class Generator {
   /** A loop that writes into an instruction which it has executed. */
   #patchBehind(): Piece[] {
     const group = this.#groups++;
-    const { victim, store } = this.#victim(group);
+    const { victim, store, register } = this.#victim(group);
+    this.#pinned.add(register); // not the loop's counter
     const [start, top, ...rest] = this.#loop();
+    this.#pinned.delete(register);
     const last = rest.splice(rest.findLastIndex((p) => p.group !== start.group) + 1);
     return [start, top, ...victim, ...rest, store(), ...last];
   }

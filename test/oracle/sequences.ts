@@ -26,8 +26,11 @@ const DB = 1;
 const BP = 3;
 const PF = 14;
 
+/** Blocks that have been entered so often are compiled, where regions are: between slices, so that there are soon regions everywhere. */
+const HOT = 1;
+
 /** How a sequence is run on the engine. */
-const WAYS = ['first time', 'again', 'in small slices'] as const;
+const WAYS = ['first time', 'in small slices', 'again'] as const;
 type Way = (typeof WAYS)[number];
 
 export interface SequenceMismatch {
@@ -70,7 +73,7 @@ export class SequenceOracle {
 
   static async create(mode: EngineMode): Promise<SequenceOracle> {
     const native = new NativeFrame(mode === '64' || mode === 'compiled' ? 64 : 32);
-    return new SequenceOracle(native, await EngineFrame.create(mode, native), mode.startsWith('compiled'));
+    return new SequenceOracle(native, await EngineFrame.create(mode, native, HOT), mode.startsWith('compiled'));
   }
 
   /** One sequence; undefined: equal (or not to be run). */
