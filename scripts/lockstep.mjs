@@ -116,7 +116,7 @@ async function disassembly(code, state) {
 }
 
 async function report(difference) {
-  const { good, seen, cpu, before, code, lines, slice } = difference;
+  const { good, seen, cpu, before, after, code, lines, slice } = difference;
   const say = (line) => process.stdout.write(`${line}\n`);
   say(`DIFFERENCE after ${seen[0]} instructions (${good} were good), in slices of ${slice}, vCPU ${cpu}.`);
   say(
@@ -131,7 +131,7 @@ async function report(difference) {
         .join('  ')}`,
     );
   for (const line of await disassembly(code, before)) say(line);
-  say('What differs (first | second):');
+  say(`The first went on to rip ${after.toString(16)}. What differs (first | second):`);
   for (const line of lines) say(`  ${line}`);
 }
 

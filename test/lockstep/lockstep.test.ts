@@ -122,7 +122,7 @@ const PROGRAM = `
     zero 2048
 `;
 
-describe('two machines in step', () => {
+describe('two machines in step', { timeout: 120_000 }, () => {
   let modules: SoftModules;
   /** Regions of whatever has been entered eight times. */
   let eager: SoftModules;
