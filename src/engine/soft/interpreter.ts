@@ -38,13 +38,16 @@ const field = (type: 'i32' | 'i64', address: number): Expr => w.load(type, w.i32
  * @param handlers all handlers of the instruction set
  * @param isHot which of them become cases of `run`
  * @param profileAt address of an i32 per handler number: executions are counted there (a slower interpreter, for tools)
+ * @param hotEvery a block is reported hot each time it has been entered so often (a power of two)
  */
 export function generateInterpreter(
   handlers: readonly HandlerSpec[],
   isHot: (h: HandlerSpec) => boolean,
   fixed: readonly FixedHandler[],
   profileAt?: number,
+  hotEvery: number = L.HOT_EVERY,
 ): Interpreter {
+  if (hotEvery & (hotEvery - 1)) throw new RangeError(`${hotEvery} is no power of two`);
   const hot = handlers.filter(isHot);
   const cold = handlers.filter((h) => !isHot(h));
   const numbers = new Map<string, number>();
@@ -58,7 +61,7 @@ export function generateInterpreter(
   const settle = imports.index('settleFlags', ['i32', 'i64', 'i64', 'i64'], undefined);
   const coldFunctions = cold.map((h) => coldHandler(h, imports));
   const types = { handler: module.type(HANDLER), region: module.type({ params: [], result: 'i32' }) };
-  const run = runFunction(hot, fixed, hotCount, imports, types, profileAt);
+  const run = runFunction(hot, fixed, hotCount, imports, types, profileAt, hotEvery);
   const table = coldFunctions.map((f) => module.add(f));
   module.table(table);
   module.export('run', module.add(run));
@@ -112,6 +115,7 @@ function runFunction(
   imports: ModuleImports,
   types: { readonly handler: number; readonly region: number },
   profileAt: number | undefined,
+  hotEvery: number,
 ): FunctionBuilder {
   const f = new FunctionBuilder({ params: [], result: 'i32' });
   const local = (type: ValType) => {
@@ -193,7 +197,7 @@ function runFunction(
   const countHeat = () => {
     code.set(w.add(w.load('i32', block.get, L.BLK_HEAT), w.i32c(1)));
     f.do(w.store('i32', block.get, code.get, L.BLK_HEAT));
-    f.if(w.eqz(w.and(code.get, w.i32c(L.HOT_EVERY - 1))), () => f.do(core('blockHot', undefined, block.get)));
+    f.if(w.eqz(w.and(code.get, w.i32c(hotEvery - 1))), () => f.do(core('blockHot', undefined, block.get)));
   };
 
   /** Jumps between regions count as well (region/link.ts), and come here when it is time. */

@@ -214,9 +214,10 @@ for (const [name, pattern, operand, kind, popped] of [
     e.requireX87(true);
     const address = e.address(dst);
     const size = dst.kind === 'mem' ? dst.size : 0;
-    // An unmasked exception may forbid the write; a fault of the write must leave the stack as it was.
-    e.if(e.call('x87_store', 'i32', n(kind)), () => {
-      const p = e.writePointer(address, size);
+    // An unmasked exception may forbid the write, but not its fault; that must leave the stack as it was.
+    const stores = e.let(e.call('x87_store', 'i32', n(kind)));
+    const p = e.writePointer(address, size);
+    e.if(stores, () => {
       e.storeInt(p, e.loadInt(n(L.FLOAT_OUT), Math.min(size, 8)), Math.min(size, 8));
       if (size === 10) e.f.do(w.store('i32_16', p, e.loadInt(n(L.FLOAT_OUT + 8), 2), 8));
       e.commit(p);
