@@ -34,7 +34,13 @@ type Op =
     }
   | { readonly op: 'switch'; readonly space: number; readonly alias: number }
   | { readonly op: 'edit'; space: number; page: number; frame: number; flush: Flush; alias: number; look: boolean }
-  | { readonly op: 'editGlobal'; readonly frame: number; readonly flush: 'page' | 'all' | 'pge' };
+  | {
+      readonly op: 'editGlobal';
+      space: number;
+      alias: number;
+      readonly frame: number;
+      readonly flush: 'page' | 'all' | 'pge';
+    };
 type Flush = 'page' | 'address' | 'context' | 'all' | 'nonGlobal' | 'reload';
 
 const below = (n: number) => fc.integer({ min: 0, max: n - 1 });
@@ -68,6 +74,8 @@ const anyOp: fc.Arbitrary<Op> = fc.oneof(
       op: fc.constant('editGlobal' as const),
       frame: below(FRAMES),
       flush: fc.constantFrom('page' as const, 'all' as const, 'pge' as const),
+      space: below(SPACES),
+      alias: below(ALIASES),
     }),
   },
 );
@@ -104,7 +112,15 @@ class Script {
       if (op.look) this.#switch(space, pcid);
       this.#edit(op.space, op.page, op.frame, op.flush, edited);
       if (op.look) this.#look(op.space, edited, op.page);
-    } else this.#editGlobal(op.frame, op.flush);
+    } else {
+      // Another address space has seen the page before, and sees it after.
+      const { space, pcid } = this;
+      const other = pcidOf(op.space, op.alias);
+      this.#look(op.space, other, GLOBAL_PAGE);
+      this.#switch(space, pcid);
+      this.#editGlobal(op.frame, op.flush);
+      this.#look(op.space, other, GLOBAL_PAGE);
+    }
   }
 
   /** From ring 3, in the given space. */
