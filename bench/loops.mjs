@@ -1,6 +1,6 @@
 /**
  * Times single loops of the bench programs on the bare engine, without a guest system: seconds to see what a change to an
- * instruction does. `node bench/loops.mjs [names] [--scale PERCENT] [--arch i386]`; needs a build. Interpreter, regions and
+ * instruction does. Processor time, warm (--times 1: cold). `node bench/loops.mjs [names] [--scale PERCENT] [--arch i386]`; needs a build. Interpreter, regions and
  * the processor itself run the same machine code; checksums are compared.
  */
 import { spawnSync } from 'node:child_process';
@@ -9,7 +9,10 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { setFlagsFromString } from 'node:v8';
 import { SoftEngine } from '../dist/engine/soft/engine.js';
+import { restoreHandlers } from '../dist/engine/soft/isa/stored.js';
+import { SynchronousCompiler } from '../dist/engine/soft/region/job.js';
 
 const HERE = dirname(fileURLToPath(import.meta.url));
 const SOFT = join(HERE, '../dist/engine/soft');
@@ -18,10 +21,13 @@ const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     scale: { type: 'string', default: '5' },
+    times: { type: 'string', default: '2' },
     arch: { type: 'string', default: 'amd64' },
     only: { type: 'string', default: 'interpreter,regions' },
   },
 });
+// As src/host/node/engine.ts does.
+setFlagsFromString('--experimental-wasm-branch-hinting');
 const names = positionals.length ? positionals : ALL;
 const long = values.arch === 'amd64';
 
@@ -52,9 +58,9 @@ __attribute__((used)) uint32_t run_one(long which, long percent) {
 }
 #ifdef NATIVE
 int main(int c, char **v) {
-  double t = now();
+  clock_t t = clock();
   uint32_t r = run_one(atol(v[1]), atol(v[2]));
-  printf("%.6f %u\\n", now() - t, r);
+  printf("%.6f %u\\n", (double)(clock() - t) / CLOCKS_PER_SEC, r);
 }
 #else
 #ifdef __x86_64__
@@ -104,6 +110,8 @@ const RAM = 64 << 20;
 const STACK = 0x3f0_0000;
 const TABLES = 0x10_0000;
 
+const handlers = () => restoreHandlers(JSON.parse(readFileSync(join(SOFT, 'handlers.json')).toString()));
+
 function machine(regions) {
   const fail = () => {
     throw new Error('the program left its RAM');
@@ -126,7 +134,7 @@ function machine(regions) {
     core: new WebAssembly.Module(read('core.wasm')),
     interpreter: new WebAssembly.Module(read('interp.wasm')),
     tables: read('tables.bin'),
-    ...(regions && { handlers: JSON.parse(read('handlers.json').toString()) }),
+    ...(regions && { regions: { flow: read('flow.bin'), compiler: () => new SynchronousCompiler(handlers()) } }),
   };
   const engine = new SoftEngine({ memorySize: RAM, cpus: 1, sink, tscHz: 2e9, arch: values.arch }, modules);
   const elf = readFileSync(join(scratch, 'bare'));
@@ -152,6 +160,7 @@ function machine(regions) {
   return { engine, entry };
 }
 
+/** Runs a program some times; processor time of the last one, when everything has been compiled. */
 function run(which, regions) {
   const { engine, entry } = machine(regions);
   const cpu = engine.vcpus[0];
@@ -169,15 +178,22 @@ function run(which, regions) {
   s.gpr[6] = BigInt(Math.round(Number(values.scale)));
   s.rflags = 2n;
   s.activity = 'running';
-  cpu.setState(s);
-  const start = process.hrtime.bigint();
-  let exit;
-  do exit = cpu.run(5_000_000);
-  while (exit.kind === 'budget');
-  const seconds = Number(process.hrtime.bigint() - start) / 1e9;
-  if (exit.kind !== 'hlt') throw new Error(`the program ended with ${JSON.stringify(exit)} at ${cpu.getState().rip}`);
+  let seconds = 0;
+  let instructions = 0;
+  for (let i = 0; i < Number(values.times); i++) {
+    cpu.setState(s);
+    instructions = cpu.instructions;
+    const { user, system } = process.cpuUsage();
+    let exit;
+    do exit = cpu.run(2_000_000);
+    while (exit.kind === 'budget');
+    if (exit.kind !== 'hlt') throw new Error(`the program ended with ${JSON.stringify(exit)} at ${cpu.getState().rip}`);
+    const spent = process.cpuUsage({ user, system });
+    seconds = (spent.user + spent.system) / 1e6;
+    instructions = cpu.instructions - instructions;
+  }
   const result = Number(cpu.getState().gpr[0] & 0xffff_ffffn);
-  return { seconds, result, instructions: cpu.instructions, stats: engine.regions?.stats };
+  return { seconds, result, instructions, stats: engine.regions?.stats };
 }
 
 const tiers = values.only.split(',');
@@ -191,7 +207,9 @@ for (const name of names) {
     const r = run(which, tier === 'regions');
     const wrong = r.result === Number(native[1]) ? '' : ' WRONG';
     const rate = (r.instructions / r.seconds / 1e6).toFixed(0);
-    const compiled = r.stats ? ` (${r.stats.compiled} regions, ${r.stats.compileMs.toFixed(0)} ms)` : '';
+    const compiled = r.stats
+      ? ` (${r.stats.compiled} regions, ${(r.stats.emitMs + r.stats.compileMs).toFixed(0)} ms)`
+      : '';
     return `${tier} ${r.seconds.toFixed(3)} s = ${(r.seconds / Number(native[0])).toFixed(1)} x, ${rate} M/s${compiled}${wrong}`;
   });
   console.log(`${name.padEnd(9)} native ${Number(native[0]).toFixed(4)} s; ${cells.join('; ')}`);

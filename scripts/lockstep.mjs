@@ -19,6 +19,7 @@ Runs a guest on two deterministic machines, slice by slice, and names the first 
   --until N        end after so many instructions
   --slice N        instructions in a slice (200000)
   --every N        RAM is compared after so many slices (50)
+  --hot N          a block is compiled when it has been entered N times, a power of two (64)
   --interpreted    no regions: two interpreters
   --inject N       after N instructions break the second machine's RAX, to see that it is noticed
   --console        print the guest's console
@@ -35,6 +36,7 @@ const OPTIONS = {
   until: { type: 'string', default: 'Infinity' },
   slice: { type: 'string', default: '200000' },
   every: { type: 'string', default: '50' },
+  hot: { type: 'string', default: '64' },
   interpreted: { type: 'boolean', default: false },
   inject: { type: 'string' },
   console: { type: 'boolean', default: false },
@@ -50,6 +52,17 @@ async function loadLockstep() {
   const entryPoints = [join(root, 'test/lockstep/lockstep.ts')];
   const { outputFiles } = await bundle({ entryPoints, bundle: true, write: false, format: 'esm', platform: 'neutral' });
   return import(`data:text/javascript;base64,${Buffer.from(outputFiles[0].contents).toString('base64')}`);
+}
+
+/** An interpreter that finds blocks hot soon, and a compiler that answers at once: the same in every run. */
+async function withRegions(hot) {
+  const { generate } = await dist('engine/soft/generate.js');
+  const { SynchronousCompiler } = await dist('engine/soft/region/job.js');
+  const { restoreHandlers } = await dist('engine/soft/isa/stored.js');
+  if (hot & (hot - 1)) throw new StepError('--hot needs a power of two.');
+  const { interpreter, handlers, flow } = generate(undefined, hot);
+  const compiler = () => new SynchronousCompiler(restoreHandlers(handlers));
+  return { interpreter: new WebAssembly.Module(interpreter), regions: { flow, compiler } };
 }
 
 function whole(text, option) {
@@ -70,15 +83,14 @@ async function guestFiles(values) {
   return { kernel, initrd: [values.initrd ?? initrd, overlayCpio({})], append: words.join(' ') };
 }
 
-/** What the core does not say through the contract, but regions do: how much was compiled. */
-function regionsLine(engine) {
-  const { stats } = engine.regions ?? {};
-  return (
-    stats &&
-    `Regions: ${Object.entries(stats)
-      .map(([key, value]) => `${Math.round(value)} ${key}`)
-      .join(', ')}.`
-  );
+/** How much was compiled, and how much of what ran was. */
+async function regionsLine({ regions, view, vcpus }) {
+  if (!regions) return undefined;
+  const { STAT_COMPILED } = await dist('engine/soft/layout.js');
+  const total = vcpus.reduce((sum, vcpu) => sum + vcpu.instructions, 0);
+  const share = ((Number(view.getBigUint64(STAT_COMPILED, true)) / total) * 100).toFixed(1);
+  const { compiled, dropped, refused, instructions } = regions.stats;
+  return `${compiled} regions of ${instructions} instructions (${dropped} dropped, ${refused} refused) ran ${share} % of all.`;
 }
 
 async function disassembly(code, state) {
@@ -104,7 +116,7 @@ async function disassembly(code, state) {
 }
 
 async function report(difference) {
-  const { good, seen, cpu, before, code, lines, slice } = difference;
+  const { good, seen, cpu, before, after, code, lines, slice } = difference;
   const say = (line) => process.stdout.write(`${line}\n`);
   say(`DIFFERENCE after ${seen[0]} instructions (${good} were good), in slices of ${slice}, vCPU ${cpu}.`);
   say(
@@ -119,7 +131,7 @@ async function report(difference) {
         .join('  ')}`,
     );
   for (const line of await disassembly(code, before)) say(line);
-  say('What differs (first | second):');
+  say(`The first went on to rip ${after.toString(16)}. What differs (first | second):`);
   for (const line of lines) say(`  ${line}`);
 }
 
@@ -137,8 +149,11 @@ async function main() {
   const { SoftEngine } = await dist('engine/soft/engine.js');
   const { SerialPort } = await dist('host/node/serial.js');
   const files = await guestFiles(values);
-  process.env.TYPEVISOR_REGIONS = '1';
-  const { handlers, ...interpreted } = await loadSoftModules();
+  const { core, interpreter, tables } = await loadSoftModules();
+  const interpreted = { core, interpreter, tables };
+  const compiled = values.interpreted
+    ? interpreted
+    : { ...interpreted, ...(await withRegions(whole(values.hot, '--hot'))) };
   const config = machineConfig({
     arch: values.arch,
     memory: parseSize(values.memory, '--memory'),
@@ -150,8 +165,7 @@ async function main() {
   const side = (index) => (host, watch) => {
     const text = index === 0 && values.console ? (byte) => process.stdout.write(Uint8Array.of(byte)) : () => {};
     const create = async (engineConfig) => {
-      const compiled = index === 1 && !values.interpreted;
-      engines[index] = new SoftEngine(engineConfig, compiled ? { ...interpreted, handlers } : interpreted);
+      engines[index] = new SoftEngine(engineConfig, index === 1 ? compiled : interpreted);
       return watch(engines[index]);
     };
     return createLinuxMachine({
@@ -195,7 +209,7 @@ async function main() {
       `No difference in ${result.instructions} instructions, ${result.slices} slices${ends} (${seconds} s).\n`,
     );
   }
-  const line = regionsLine(engines[1]);
+  const line = await regionsLine(engines[1]);
   if (line) process.stdout.write(`${line}\n`);
 }
 

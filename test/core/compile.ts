@@ -75,9 +75,12 @@ export function generatedParts(): Generated {
   return generated;
 }
 
-/** Everything that SoftEngine needs; with `regions` it compiles what is hot. */
-export async function compileModules(regions = false): Promise<SoftModules> {
-  const { interpreter, tables, handlers, flow } = generatedParts();
+/**
+ * Everything that SoftEngine needs; with `regions` it compiles what is hot.
+ * @param hotEvery how often a block has to be entered for that (a power of two)
+ */
+export async function compileModules(regions = false, hotEvery?: number): Promise<SoftModules> {
+  const { interpreter, tables, handlers, flow } = hotEvery ? generate(undefined, hotEvery) : generatedParts();
   return {
     ...(regions && { regions: { flow, compiler: () => new SynchronousCompiler(restoreHandlers(handlers)) } }),
     core: await compileCore(),

@@ -10,6 +10,8 @@ let modules: Promise<SoftModules> | undefined;
 export interface MachineOptions {
   /** Compiles regions. */
   regions?: boolean;
+  /** Of what has been entered so often (a power of two). */
+  hotEvery?: number;
   memory?: number;
   sink?: Partial<ExitSink>;
   arch?: 'amd64' | 'i386';
@@ -52,7 +54,7 @@ export class TestMachine {
 
   static async create(options: MachineOptions = {}): Promise<TestMachine> {
     modules ??= compileModules();
-    return new TestMachine(options, options.regions ? await compileModules(true) : await modules);
+    return new TestMachine(options, options.regions ? await compileModules(true, options.hotEvery) : await modules);
   }
 
   get cpu(): SoftVcpu {

@@ -3,6 +3,7 @@
 import { beforeAll, describe, expect, test } from 'vitest';
 import { machineConfig } from '../../src/config/config.js';
 import { SoftEngine, type SoftModules } from '../../src/engine/soft/engine.js';
+import { STAT_COMPILED } from '../../src/engine/soft/layout.js';
 import { createLinuxMachine } from '../../src/host/node/machine.js';
 import { SerialPort } from '../../src/host/node/serial.js';
 import { assemble } from '../asm/assemble.js';
@@ -121,17 +122,21 @@ const PROGRAM = `
     zero 2048
 `;
 
-describe('two machines in step', () => {
+describe('two machines in step', { timeout: 120_000 }, () => {
   let modules: SoftModules;
+  /** Regions of whatever has been entered eight times. */
+  let eager: SoftModules;
   beforeAll(async () => {
     modules = await compileModules();
+    eager = await compileModules(true, 8);
   });
 
   const program = assemble(32, BASE, PROGRAM);
   const kernel = tinyKernel([...program.bytes], BASE);
   const config = machineConfig({ memory: 16 << 20, deterministic: true, reboot: false });
+  let engine: SoftEngine;
   const onEngine =
-    (made: SoftModules): Make =>
+    (made: () => SoftModules): Make =>
     (host, watch) =>
       createLinuxMachine({
         config,
@@ -141,12 +146,15 @@ describe('two machines in step', () => {
         engine: {
           name: 'soft',
           reason: 'test',
-          create: async (engineConfig) => watch(new SoftEngine(engineConfig, made)),
+          create: async (engineConfig) => {
+            engine = new SoftEngine(engineConfig, made());
+            return watch(engine);
+          },
         },
       });
   const run = (options: Partial<LockstepOptions>) =>
     lockstep({
-      make: [onEngine(modules), onEngine(modules)],
+      make: [onEngine(() => modules), onEngine(() => modules)],
       slice: 50_000,
       every: 5,
       until: 20_000_000,
@@ -161,6 +169,16 @@ describe('two machines in step', () => {
     expect(result.instructions).toBeGreaterThan(2_000_000);
     expect(result.slices).toBeGreaterThan(40);
     expect(last).toBeGreaterThan(1_900_000);
+  });
+
+  test.each([50_000, 997])('do the same where one has compiled regions, in slices of %i', async (slice) => {
+    const make = [onEngine(() => modules), onEngine(() => eager)] as const;
+    const result = await run({ make, slice, every: 250_000 / slice });
+    expect(result.difference).toBeUndefined();
+    expect(result.ends).toEqual(['halt', 'halt']);
+    expect(engine.regions?.stats.compiled).toBeGreaterThan(5);
+    const compiled = Number(engine.view.getBigUint64(STAT_COMPILED, true));
+    expect(compiled).toBeGreaterThan(0.7 * result.instructions);
   });
 
   test('do not when a register changes, and the block is named', async () => {

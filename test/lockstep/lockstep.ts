@@ -39,7 +39,9 @@ export interface Difference {
   readonly cpu: number;
   /** The first machine's registers at the last good point of the finest run: what it was about to do. */
   readonly before: VcpuState;
-  /** Guest memory at RIP then, as far as it is mapped: the code that went wrong. */
+  /** The first machine's RIP when the difference was seen: elsewhere, where an interrupt came first. */
+  readonly after: bigint;
+  /** Guest memory at RIP before, as far as it is mapped: the code that went wrong. */
   readonly code: Uint8Array;
   /** What differs: `rax: 1 | 2`, first machine first. */
   readonly lines: readonly string[];
@@ -157,6 +159,7 @@ class Run {
       seen: [a.instructions, b.instructions] as const,
       cpu,
       before,
+      after: statesA[cpu].rip,
       code: a.codeAt(cpu, before),
       lines,
       slice: this.#good < this.#plan.from ? this.#options.slice : this.#plan.fine,

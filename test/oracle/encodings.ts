@@ -26,6 +26,14 @@ export interface Encoded {
   /** The address size is 32 bits. */
   readonly short: boolean;
   readonly vsib: Vsib | undefined;
+  /** Offset of a displacement from the end of the instruction, for a memory operand relative to RIP; -1: none. */
+  readonly relative: number;
+}
+
+/** Values of registers that memory operands may be made of: of base registers, and of index registers. */
+export interface Known {
+  readonly bases: ReadonlyMap<number, bigint>;
+  readonly indexes: ReadonlyMap<number, bigint>;
 }
 
 export interface Form {
@@ -53,14 +61,19 @@ export function formsOf(instructions: readonly Instruction[], bits: Bits): Form[
   );
 }
 
+const le32 = (v: number) => [v & 255, (v >> 8) & 255, (v >> 16) & 255, (v >>> 24) & 255];
 /** By the SDM VEX.W is ignored outside 64-bit mode; AMD's processors raise #UD for these. */
 const W_REFUSED = new Set(['vpinsrd', 'vpextrd']);
 
 const bitsOf = (mask: number, count: number) =>
   Array.from({ length: count }, (_, i) => i).filter((i) => mask & (1 << i));
 
-/** @param target address for the memory operand; @param slot where the instruction will lie */
-export function encode(form: Form, bits: Bits, random: Random, target: number, slot: number): Encoded {
+/**
+ * @param target address for the memory operand
+ * @param slot where the instruction will lie
+ * @param known registers that the memory operand is made of; without them it is made of any, which `bindings` tells
+ */
+export function encode(form: Form, bits: Bits, random: Random, target: number, slot: number, known?: Known): Encoded {
   const long = bits === 64;
   const { pattern, operands } = form;
   const bindings = new Map<number, bigint>();
@@ -135,7 +148,6 @@ export function encode(form: Form, bits: Bits, random: Random, target: number, s
     const top = regField << 3;
     if (attributes.addressParts === 'vsib') return vectorAddress(top);
     const kind = random.below(6) || (long ? 0 : 1);
-    const le32 = (v: number) => [v & 255, (v >> 8) & 255, (v >> 16) & 255, (v >>> 24) & 255];
     if (kind === 0) {
       // [rip + disp32]: the length is known once everything else is; patched below.
       return [top | 5, 0, 0, 0, 0];
@@ -144,6 +156,7 @@ export function encode(form: Form, bits: Bits, random: Random, target: number, s
       rexX = 0;
       return long ? [top | 4, 0x25, ...le32(target)] : [top | 5, ...le32(target)];
     }
+    if (known) return knownAddress(top, known);
     let base = random.below(16);
     rexB = base >> 3;
     if (plainRex) {
@@ -182,6 +195,23 @@ export function encode(form: Form, bits: Bits, random: Random, target: number, s
     return [top | 0x44, (scale << 6) | ((index & 7) << 3) | (base & 7), displacement & 255];
   }
 
+  /** [base + index * scale + displacement] with registers whose values are known. */
+  function knownAddress(top: number, { bases, indexes }: Known): number[] {
+    const ofRex = ([register]: [number, bigint]) => register < 8 || !plainRex;
+    const [base, value] = random.pick([...bases].filter(ofRex));
+    const [index, count] = random.chance(40) ? random.pick([[4, 0n], ...[...indexes].filter(ofRex)]) : [4, 0n];
+    const scale = random.below(4);
+    rexB = base >> 3;
+    rexX = index >> 3;
+    const displacement = Number(BigInt.asIntN(32, BigInt(target) - value - (count << BigInt(scale))));
+    const near = displacement === (displacement << 24) >> 24 && random.chance(80);
+    const none = displacement === 0 && (base & 7) !== 5 && random.chance(50);
+    const mod = none ? 0 : near ? 1 : 2;
+    const bytes = none ? [] : near ? [displacement & 255] : le32(displacement);
+    if (index === 4 && (base & 7) !== 4 && random.chance(80)) return [top | (mod << 6) | (base & 7), ...bytes];
+    return [top | (mod << 6) | 4, (scale << 6) | ((index & 7) << 3) | (base & 7), ...bytes];
+  }
+
   /** With 67h only the low half counts. */
   function bind(register: number, value: bigint): void {
     // A stack instruction uses RSP whole.
@@ -215,15 +245,25 @@ export function encode(form: Form, bits: Bits, random: Random, target: number, s
   }
   head.push(opcode);
   const bytes = Uint8Array.from([...head, ...body, ...immediates]);
-  if (long && memory && body.length === 5 && (body[0] & 0xc7) === 5)
-    new DataView(bytes.buffer).setInt32(head.length + 1, target - (slot + bytes.length), true);
+  const relative = long && memory && body.length === 5 && (body[0] & 0xc7) === 5 ? head.length + 1 : -1;
+  if (relative >= 0) new DataView(bytes.buffer).setInt32(relative, target - (slot + bytes.length), true);
   if (first?.kind === 'rel') {
     const size = first.size === 'b' ? 1 : 4;
     const displacement = LANDING - bytes.length;
     for (let i = 0; i < size; i++) bytes[bytes.length - size + i] = (displacement >> (8 * i)) & 255;
   }
   const size16 = prefixes.includes(0x66) && !rexW;
-  return { bytes, bindings, reg, rm, size16, short, vsib, memory: memory || operands.some((o) => o.kind === 'moffs') };
+  return {
+    bytes,
+    bindings,
+    reg,
+    rm,
+    size16,
+    short,
+    vsib,
+    relative,
+    memory: memory || operands.some((o) => o.kind === 'moffs'),
+  };
 }
 
 function immediateBytes(form: Form, random: Random, size16: boolean, rexW: number): number[] {

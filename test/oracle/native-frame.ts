@@ -8,6 +8,7 @@
 //   +IN     registers before, +OUT after (frame layout: F_*)
 //   +STACK  alternate signal stack
 //   +DATA   data area: what the instruction's memory operands and stack lie in
+//   +CODE   room for sequences of instructions, pages that nobody may touch on both sides
 
 import { readFileSync } from 'node:fs';
 import koffi from 'koffi';
@@ -19,6 +20,8 @@ const RESUME = 0x900;
 const ENTRY32 = 0xa00;
 const BACK = 0xb00;
 const FAR = 0x1740;
+/** Where the entry jumps to. */
+const START = 0x1780;
 const SMALL_STACK = 0x1fc0;
 const CS32 = 0x23;
 const CS64 = 0x33;
@@ -34,7 +37,12 @@ const STACK_SIZE = 0x10000;
 const DATA = STACK + STACK_SIZE;
 /** Bytes of the data area. */
 export const DATA_SIZE = 0x4000;
-const AREA = DATA + DATA_SIZE;
+/** Pages of the address space on both sides of a sequence's code that are mapped nowhere. */
+export const GUARD_SIZE = 0x1000;
+const CODE = DATA + DATA_SIZE + GUARD_SIZE;
+/** Bytes for a sequence's code. */
+export const CODE_SIZE = 0x3000;
+const AREA = CODE + CODE_SIZE + GUARD_SIZE;
 
 /** Features of the processor, by /proc/cpuinfo's names. */
 export const offered: ReadonlySet<string> = nativeX86
@@ -49,6 +57,8 @@ export const F_ERROR = 0x90;
 export const F_CR2 = 0x98;
 /** 1: the instruction branched to LANDING. */
 export const F_LANDED = 0xa0;
+/** RIP of the exception. */
+export const F_RIP = 0xa8;
 export const F_FX = 0x100;
 /** Upper halves of YMM0 to YMM15, where the processor has them. */
 export const F_YMM = 0x300;
@@ -58,6 +68,7 @@ const SIGNALS = [4, 5, 7, 8, 11]; // SIGILL SIGTRAP SIGBUS SIGFPE SIGSEGV
 const SA_SIGINFO = 4;
 const SA_ONSTACK = 0x08000000;
 const SA_NODEFER = 0x40000000;
+const PROT_NONE = 0;
 
 const le32 = (v: number) => [v & 255, (v >> 8) & 255, (v >> 16) & 255, (v >>> 24) & 255];
 
@@ -74,7 +85,10 @@ export class NativeFrame {
   readonly input: DataView;
   readonly output: DataView;
   readonly data: Uint8Array;
+  /** Linear address of the room for sequences. */
+  readonly codeAddress: number;
   readonly #bytes: Uint8Array;
+  readonly #view: DataView;
   readonly #call: () => void;
   readonly #base: number;
 
@@ -86,6 +100,8 @@ export class NativeFrame {
     const buffer = koffi.view(BigInt(base), AREA);
     this.#base = base;
     this.#bytes = new Uint8Array(buffer);
+    this.#view = new DataView(buffer);
+    this.codeAddress = base + CODE;
     this.slot = base + SLOT;
     this.dataAddress = base + DATA;
     this.input = new DataView(buffer, IN, FRAME_SIZE);
@@ -96,6 +112,9 @@ export class NativeFrame {
     // mov dword [F_LANDED], 1
     const absolute = bits === 64 ? [0x04, 0x25] : [0x05];
     this.#place(SLOT + LANDING, [0xc7, ...absolute, ...le32(base + OUT + F_LANDED), ...le32(1)], RESUME);
+    const mprotect = koffi.load(null).func('int mprotect(uintptr_t, size_t, int)');
+    for (const guard of [CODE - GUARD_SIZE, CODE + CODE_SIZE])
+      if (mprotect(base + guard, GUARD_SIZE, PROT_NONE) !== 0) throw new Error('mprotect refused');
     this.#installHandlers();
     this.#call = () => void code.call();
   }
@@ -110,6 +129,24 @@ export class NativeFrame {
     this.#bytes.set(instruction, SLOT);
     const next = SLOT + instruction.length;
     this.#bytes.set([0xe9, ...le32(RESUME - next - 5)], next);
+    this.#enter(SLOT);
+  }
+
+  /** Executes code that lies at `offset` of the room for it and ends at `end` of it, where 5 bytes are free. */
+  runSequence(code: Uint8Array, offset: number, end: number): void {
+    this.#bytes.set(code, CODE + offset);
+    this.#bytes.set([0xe9, ...le32(RESUME - CODE - end - 5)], CODE + end);
+    this.#enter(CODE + offset);
+  }
+
+  /** Whether an address lies in a page that is mapped nowhere. */
+  isGuard(address: number): boolean {
+    const offset = address - this.codeAddress;
+    return (offset >= -GUARD_SIZE && offset < 0) || (offset >= CODE_SIZE && offset < CODE_SIZE + GUARD_SIZE);
+  }
+
+  #enter(start: number): void {
+    this.#view.setBigUint64(START, BigInt(this.#base + start), true);
     this.output.setInt32(F_VECTOR, -1, true);
     this.output.setInt32(F_LANDED, 0, true);
     this.#call();
@@ -169,7 +206,7 @@ export class NativeFrame {
       for (let r = 0; r < 16; r++) loads.push(...this.#move(0x8b, r, b + IN + r * 8));
       const flags = [0xff, 0x34, 0x25, ...le32(b + IN + F_FLAGS), 0x9d]; // push qword; popfq
       const code = [...head, ...flags, ...loads];
-      return [...code, 0xe9, ...le32(SLOT - code.length - 5)];
+      return [...code, 0xff, 0x24, 0x25, ...le32(b + START)]; // jmp [START]
     }
     this.#place(FAR, [...le32(b + ENTRY32), CS32, 0]);
     const loads: number[] = [];
@@ -183,7 +220,7 @@ export class NativeFrame {
       0x9d, // push dword; popfd
       ...loads,
     ];
-    this.#place(ENTRY32, code, SLOT);
+    this.#place(ENTRY32, [...code, 0xff, 0x25, ...le32(b + START)]); // jmp [START]
     // mov eax, DS32; mov ds, eax; mov es, eax; jmp far [FAR]
     return [...head, 0xb8, ...le32(DS32), 0x8e, 0xd8, 0x8e, 0xc0, 0xff, 0x2c, 0x25, ...le32(b + FAR)];
   }
@@ -253,7 +290,6 @@ export class NativeFrame {
    */
   #installHandlers(): void {
     const b = this.#base;
-    const slot = b + SLOT;
     const lib = koffi.load(null);
     const sigaction = lib.func('int sigaction(int, uintptr_t, uintptr_t)');
     const sigaltstack = lib.func('int sigaltstack(uintptr_t, uintptr_t)');
@@ -269,12 +305,23 @@ export class NativeFrame {
         0x82,
         ...le32(168), // mov eax, [rdx+168]
         0x2d,
-        ...le32(slot), // sub eax, slot
+        ...le32(b + SLOT), // sub eax, slot
         0x83,
         0xf8,
         0x10, // cmp eax, 16
+        0x72,
+        12, // jb ours
+        0x2d,
+        ...le32(CODE - SLOT), // sub eax, code - slot
+        0x3d,
+        ...le32(CODE_SIZE), // cmp eax, size
         0x73,
         0, // jae other, patched below
+        0x48,
+        0x8b,
+        0x82,
+        ...le32(168), // ours: mov rax, [rdx+168]
+        ...this.#move(0x89, 0, b + OUT + F_RIP),
         0x48,
         0x8b,
         0x82,
@@ -297,7 +344,7 @@ export class NativeFrame {
         ...le32(b + RESUME), // mov qword [rdx+168], resume
         0xc3,
       ];
-      body[15] = body.length - 16;
+      body[27] = body.length - 28;
       // other: jump to the previous handler, or return to fault again with the default action.
       const other =
         previous > 1

@@ -1,21 +1,10 @@
 // Compares the software engine with the processor under us, instruction by instruction: the same random state, the same
 // bytes at the same addresses, then every register, flag and byte of memory.
 
-import { REGISTER_NAMES } from '../registers.js';
+import { compareFrames } from './compare.js';
 import { type Encoded, encode, type Form, type Vsib } from './encodings.js';
 import { EngineFrame, type EngineMode } from './engine-frame.js';
-import {
-  DATA_SIZE,
-  F_ERROR,
-  F_FLAGS,
-  F_FX,
-  F_LANDED,
-  F_VECTOR,
-  F_YMM,
-  FRAME_SIZE,
-  LANDING,
-  NativeFrame,
-} from './native-frame.js';
+import { DATA_SIZE, F_FLAGS, F_FX, F_VECTOR, F_YMM, FRAME_SIZE, LANDING, NativeFrame } from './native-frame.js';
 import { Random } from './random.js';
 import {
   COMPARED_FLAGS,
@@ -27,16 +16,7 @@ import {
   undefinedMxcsr,
   undefinedStatus,
 } from './rules.js';
-
-const FLAG_BITS: [string, number][] = [
-  ['CF', 1],
-  ['PF', 4],
-  ['AF', 16],
-  ['ZF', 64],
-  ['SF', 128],
-  ['DF', 0x400],
-  ['OF', 0x800],
-];
+import { fillFloat, randomMxcsr } from './state.js';
 
 export interface Mismatch {
   readonly form: string;
@@ -66,7 +46,7 @@ export class Oracle {
 
   static async create(mode: EngineMode): Promise<Oracle> {
     const native = new NativeFrame(mode === '64' || mode === 'compiled' ? 64 : 32);
-    return new Oracle(mode, native, await EngineFrame.create(mode, native.slot, native.dataAddress));
+    return new Oracle(mode, native, await EngineFrame.create(mode, native));
   }
 
   /** Regions made so far. */
@@ -78,7 +58,7 @@ export class Oracle {
   async renew(): Promise<void> {
     if (this.engine.regions < 500) return;
     this.#retired += this.engine.regions;
-    this.engine = await EngineFrame.create(this.#mode, this.native.slot, this.native.dataAddress);
+    this.engine = await EngineFrame.create(this.#mode, this.native);
     this.engine.data.set(this.native.data);
   }
 
@@ -165,24 +145,9 @@ export class Oracle {
     for (const [register, value] of encoded.bindings) s.setBigUint64(register * 8, value, true);
     s.setBigUint64(F_FLAGS, BigInt(0x202 | (random.u32() & 0xcd5 & (random.chance(50) ? -1 : ~0x400))), true);
 
-    for (let x = 0; x < 16; x++) random.vector(s, F_FX + 160 + x * 16);
+    fillFloat(random, s, name);
     for (let x = 0; x < 16 && this.native.hasUppers; x++) random.vector(s, F_YMM + x * 16);
-    // Equal and nearly equal operands matter to comparisons and subtractions.
-    if (random.chance(15))
-      for (let x = 1; x < 16; x++) copyBytes(s, F_FX + 160, F_FX + 160 + x * 16, 8 + 8 * random.below(2));
     if (encoded.vsib) this.#fillIndexes(random, encoded.vsib, target);
-    s.setUint32(F_FX + 24, this.#mxcsr(random), true);
-    s.setUint32(F_FX + 28, 0xffff, true);
-    const masks = random.chance(80) ? 0x3f : random.below(64);
-    s.setUint16(
-      F_FX,
-      0x40 | masks | (random.chance(60) ? 0x300 : random.pick([0, 0x200, 0x300]) | (random.below(4) << 10)),
-      true,
-    );
-    s.setUint16(F_FX + 2, (random.below(8) << 11) | (random.u32() & 0x4700), true);
-    s.setUint8(F_FX + 4, random.chance(70) ? 0xff : random.below(256));
-    if (/^f/.test(name) && random.chance(60)) s.setUint8(F_FX + 4, random.pick([0x7f, 0xfe, 0x3f, 0xf0, 0x0f, 0xff]));
-    for (let r = 0; r < 8; r++) random.extended(s, F_FX + 32 + r * 16);
 
     const memory = new DataView(this.native.data.buffer, this.native.data.byteOffset);
     const at = target - dataAddress;
@@ -209,10 +174,10 @@ export class Oracle {
     }
     if (name === 'fxrstor') {
       new Uint8Array(memory.buffer, memory.byteOffset + at).set(new Uint8Array(s.buffer, F_FX, 512));
-      memory.setUint32(at + 24, this.#mxcsr(random), true);
+      memory.setUint32(at + 24, randomMxcsr(random), true);
       this.engine.data.set(this.native.data.subarray(at, at + 512), at);
     }
-    if (name === 'ldmxcsr') memory.setUint32(at, random.chance(80) ? this.#mxcsr(random) : random.u32(), true);
+    if (name === 'ldmxcsr') memory.setUint32(at, random.chance(80) ? randomMxcsr(random) : random.u32(), true);
     this.engine.data.set(this.native.data.subarray(at, at + 32), at);
   }
 
@@ -227,110 +192,18 @@ export class Oracle {
     }
   }
 
-  #mxcsr(random: Random): number {
-    if (random.chance(40)) return 0x1fa0;
-    if (random.chance(40)) return 0x1f80 | random.below(64);
-    return (
-      (random.below(4) << 13) |
-      (random.chance(80) ? 0x1f80 : random.below(64) << 7) |
-      (random.below(2) << 15) |
-      (random.below(2) << 6) |
-      random.below(64)
-    );
-  }
-
   #compare(form: Form): string[] {
-    const problems: string[] = [];
-    const [a, b] = [this.native.output, this.engine.output];
-    const differ = (what: string, native: number | bigint | string, ours: number | bigint | string) => {
-      const text = (v: number | bigint | string) =>
-        typeof v === 'string' ? v : `${v < 0 ? '-' : ''}${(v < 0 ? -v : v).toString(16)}`;
-      if (native !== ours) problems.push(`${what}: native ${text(native)}, ours ${text(ours)}`);
-    };
-    // A non-canonical address with a stack base is #SS(0) on a processor and #GP(0) here.
-    if (a.getInt32(F_VECTOR, true) === 12 && b.getInt32(F_VECTOR, true) === 13) a.setInt32(F_VECTOR, 13, true);
-    differ('vector', a.getInt32(F_VECTOR, true), b.getInt32(F_VECTOR, true));
-    differ('branched', a.getInt32(F_LANDED, true), b.getInt32(F_LANDED, true));
-    const faulted = a.getInt32(F_VECTOR, true) >= 0;
-    if (faulted && a.getInt32(F_VECTOR, true) === 13)
-      differ('error code', a.getInt32(F_ERROR, true), b.getInt32(F_ERROR, true));
-    for (let r = 0; r < (this.native.bits === 64 ? 16 : 8); r++)
-      differ(REGISTER_NAMES[r], a.getBigUint64(r * 8, true), b.getBigUint64(r * 8, true));
-    const mask = COMPARED_FLAGS & ~undefinedFlags(form, this.#state);
-    const [fa, fb] = [a.getUint32(F_FLAGS, true) & mask, b.getUint32(F_FLAGS, true) & mask];
-    if (fa !== fb) {
-      const names = FLAG_BITS.filter(([, bit]) => (fa ^ fb) & bit).map(([name, bit]) => `${name}=${fa & bit ? 1 : 0}`);
-      problems.push(`flags: native has ${names.join(' ')}`);
-    }
-    if (isMmxFault(form.instruction.name, a.getInt32(F_VECTOR, true))) return problems;
-    differ('FCW', a.getUint16(F_FX, true), b.getUint16(F_FX, true));
-    const status = ~undefinedStatus(form.instruction.name);
-    differ('FSW', a.getUint16(F_FX + 2, true) & status, b.getUint16(F_FX + 2, true) & status);
-    differ('FTW', a.getUint8(F_FX + 4), b.getUint8(F_FX + 4));
-    const sticky = ~undefinedMxcsr(form.instruction.name, faulted);
-    differ('MXCSR', a.getUint32(F_FX + 24, true) & sticky, b.getUint32(F_FX + 24, true) & sticky);
-    const near = isApproximate(form.instruction.name);
-    for (let r = 0; r < 8; r++) {
-      const at = F_FX + 32 + r * 16;
-      if (!(near && nearExtended(a, b, at))) differ(`st${r}`, hex(a, at, 10), hex(b, at, 10));
-    }
-    for (let x = 0; x < 16; x++) {
-      const at = F_FX + 160 + x * 16;
-      if (!(near && nearSingles(a, b, at))) differ(`xmm${x}`, hex(a, at, 16), hex(b, at, 16));
-      const upper = F_YMM + x * 16;
-      if (this.native.hasUppers && !(near && nearSingles(a, b, upper)))
-        differ(`upper half of ymm${x}`, hex(a, upper, 16), hex(b, upper, 16));
-    }
-    if (Buffer.compare(this.native.data, this.engine.data)) {
-      const at = this.native.data.findIndex((v, i) => v !== this.engine.data[i]);
-      const view = (d: Uint8Array) => new DataView(d.buffer, d.byteOffset);
-      const start = Math.min(at, DATA_SIZE - 16);
-      differ(
-        `memory at +${start.toString(16)}`,
-        hex(view(this.native.data), start, 16),
-        hex(view(this.engine.data), start, 16),
-      );
-    }
-    return problems;
+    const { name } = form.instruction;
+    return compareFrames(this.native, this.engine, {
+      flags: COMPARED_FLAGS & ~undefinedFlags(form, this.#state),
+      status: ~undefinedStatus(name),
+      sticky: (faulted) => ~undefinedMxcsr(name, faulted),
+      isMmxFault: (vector) => isMmxFault(name, vector),
+      near: isApproximate(name),
+    });
   }
 }
 
 function copy(from: DataView, to: DataView): void {
   new Uint8Array(to.buffer, to.byteOffset, FRAME_SIZE).set(new Uint8Array(from.buffer, from.byteOffset, FRAME_SIZE));
-}
-
-function copyBytes(view: DataView, from: number, to: number, count: number): void {
-  for (let i = 0; i < count; i++) view.setUint8(to + i, view.getUint8(from + i));
-}
-
-/** Most significant byte first, as one number. */
-function hex(view: DataView, at: number, length: number): string {
-  let text = '';
-  for (let i = length - 1; i >= 0; i--)
-    text += view
-      .getUint8(at + i)
-      .toString(16)
-      .padStart(2, '0');
-  return text;
-}
-
-/** RCPPS, RSQRTPS: a relative error of 1.5 * 2^-12 on either side. */
-function nearSingles(a: DataView, b: DataView, at: number): boolean {
-  for (let i = at; i < at + 16; i += 4) {
-    const [x, y] = [a.getFloat32(i, true), b.getFloat32(i, true)];
-    const equal = a.getUint32(i, true) === b.getUint32(i, true);
-    if (!equal && !(Math.abs(x - y) <= Math.abs(x) * 3 * 2 ** -12)) return false;
-  }
-  return true;
-}
-
-/** x87 functions: the last places of either side may be off by one. */
-function nearExtended(a: DataView, b: DataView, at: number): boolean {
-  const value = (v: DataView) => {
-    const se = BigInt(v.getUint16(at + 8, true));
-    const magnitude = ((se & 0x7fffn) << 63n) + (v.getBigUint64(at, true) & ((1n << 63n) - 1n));
-    return se & 0x8000n ? -magnitude : magnitude;
-  };
-  const difference = value(a) - value(b);
-  return difference >= -2n && difference <= 2n;
 }

@@ -8,7 +8,7 @@ import type { CoreExports, CoreImports } from './core-exports.js';
 import * as L from './layout.js';
 import { createLinearMemory, SoftMemory } from './memory.js';
 import type { RegionCompiler } from './region/job.js';
-import { REGION_SLOTS, Regions } from './region/regions.js';
+import { REGION_SLOTS, type RegionHost, Regions } from './region/regions.js';
 import { SoftVcpu } from './vcpu.js';
 
 /** What the build made (generate.ts and the core), compiled by the host layer. */
@@ -62,7 +62,8 @@ export class SoftEngine implements Engine {
       const { view, linear, core } = this;
       const { flow, compiler } = modules.regions;
       this.#compiler = compiler();
-      this.regions = new Regions({ view, linear, core, table, flow, compiler: this.#compiler });
+      const imports = { ...core, link: interpreter.exports.link } as unknown as RegionHost['imports'];
+      this.regions = new Regions({ view, linear, core, imports, table, flow, compiler: this.#compiler });
     }
     new Uint8Array(this.linear.buffer).set(modules.tables, L.TABLES);
     this.memory = new SoftMemory(this.linear, config.memorySize, (host, length) => this.core.notifyWrite(host, length));

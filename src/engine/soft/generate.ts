@@ -25,10 +25,10 @@ function isHot(h: HandlerSpec): boolean {
   return HOT.has(h.key) || h.operands.some((o) => o.kind === 'imm' && o.size === 8);
 }
 
-/** @param profileAt see generateInterpreter */
-export function generate(profileAt?: number): Generated {
+/** @param profileAt, hotEvery see generateInterpreter */
+export function generate(profileAt?: number, hotEvery?: number): Generated {
   const expansion = expand(INSTRUCTIONS);
-  const interpreter = generateInterpreter(expansion.handlers, isHot, FIXED_HANDLERS, profileAt);
+  const interpreter = generateInterpreter(expansion.handlers, isHot, FIXED_HANDLERS, profileAt, hotEvery);
   const handlers: (StoredHandler | null)[] = interpreter.names.map(() => null);
   const flow = Uint8Array.from(interpreter.names, (_, number) => flowOf(number, undefined));
   for (const h of expansion.handlers) {

@@ -8,6 +8,7 @@ import { ModuleImports } from './emit/module-imports.js';
 import type { HandlerSpec } from './isa/define.js';
 import { jumpCache, noteJump } from './jump.js';
 import * as L from './layout.js';
+import { handOverFlags, linkFunction } from './link.js';
 import { FunctionBuilder, type Label } from './wasm/function.js';
 import { ModuleBuilder, type Signature } from './wasm/module.js';
 import type { Expr, ValType } from './wasm/ops.js';
@@ -37,13 +38,16 @@ const field = (type: 'i32' | 'i64', address: number): Expr => w.load(type, w.i32
  * @param handlers all handlers of the instruction set
  * @param isHot which of them become cases of `run`
  * @param profileAt address of an i32 per handler number: executions are counted there (a slower interpreter, for tools)
+ * @param hotEvery a block is reported hot each time it has been entered so often (a power of two)
  */
 export function generateInterpreter(
   handlers: readonly HandlerSpec[],
   isHot: (h: HandlerSpec) => boolean,
   fixed: readonly FixedHandler[],
   profileAt?: number,
+  hotEvery: number = L.HOT_EVERY,
 ): Interpreter {
+  if (hotEvery & (hotEvery - 1)) throw new RangeError(`${hotEvery} is no power of two`);
   const hot = handlers.filter(isHot);
   const cold = handlers.filter((h) => !isHot(h));
   const numbers = new Map<string, number>();
@@ -54,12 +58,14 @@ export function generateInterpreter(
   const module = new ModuleBuilder('interpreter');
   module.importTable('regions');
   const imports = new ModuleImports(module);
+  const settle = imports.index('settleFlags', ['i32', 'i64', 'i64', 'i64'], undefined);
   const coldFunctions = cold.map((h) => coldHandler(h, imports));
   const types = { handler: module.type(HANDLER), region: module.type({ params: [], result: 'i32' }) };
-  const run = runFunction(hot, fixed, hotCount, imports, types, profileAt);
+  const run = runFunction(hot, fixed, hotCount, imports, types, profileAt, hotEvery);
   const table = coldFunctions.map((f) => module.add(f));
   module.table(table);
   module.export('run', module.add(run));
+  module.export('link', module.add(linkFunction(REGIONS, types.region, settle)));
   const names = Array.from({ length: L.H_FIRST_FREE }, (_, i) => `fixed${i}`);
   for (const key of numbers.keys()) names.push(key);
   return { wasm: module.build(1), numberOf: (h) => numbers.get(h.key)!, names };
@@ -109,6 +115,7 @@ function runFunction(
   imports: ModuleImports,
   types: { readonly handler: number; readonly region: number },
   profileAt: number | undefined,
+  hotEvery: number,
 ): FunctionBuilder {
   const f = new FunctionBuilder({ params: [], result: 'i32' });
   const local = (type: ValType) => {
@@ -190,7 +197,7 @@ function runFunction(
   const countHeat = () => {
     code.set(w.add(w.load('i32', block.get, L.BLK_HEAT), w.i32c(1)));
     f.do(w.store('i32', block.get, code.get, L.BLK_HEAT));
-    f.if(w.eqz(w.and(code.get, w.i32c(L.HOT_EVERY - 1))), () => f.do(core('blockHot', undefined, block.get)));
+    f.if(w.eqz(w.and(code.get, w.i32c(hotEvery - 1))), () => f.do(core('blockHot', undefined, block.get)));
   };
 
   /** Jumps between regions count as well (region/link.ts), and come here when it is time. */
@@ -204,6 +211,7 @@ function runFunction(
   /** Runs the compiled region that the block is the entry of. Comes back where the interpreter has to go on in a block. */
   const runRegion = (lookup: Label) => {
     countEntry();
+    handOverFlags(f);
     const before = f.temp('i32');
     // Whoever wants events looked at soon moves COUNT to COUNT_DEFERRED, in regions also.
     const left = w.add(field('i32', L.COUNT), field('i32', L.COUNT_DEFERRED));

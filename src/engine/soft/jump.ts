@@ -7,11 +7,11 @@ import * as w from './wasm/ops.js';
 /** Looks RIP up in the jump cache (layout.ts): whether it is there, and its block then. */
 export function jumpCache(f: FunctionBuilder, rip: Expr): { readonly hit: Expr; readonly block: Expr } {
   const low = w.wrap(rip);
-  const index = w.and(w.xor(low, w.shrU(low, w.i32c(12))), w.i32c(L.JC_ENTRIES - 1));
-  const entry = f.let(w.shl(index, w.i32c(4)));
-  const sameMode = w.eq(w.load('i32', entry, L.JC_BASE + 12), w.load('i32', w.i32c(0), L.MODE));
+  const hash = w.xor(w.mul(low, w.i32c(L.JC_SPREAD)), w.shrU(low, w.i32c(10)));
+  const entry = f.let(w.and(hash, w.i32c((L.JC_ENTRIES - 1) << 4)));
+  const counts = w.eq(w.load('i32', entry, L.JC_BASE + 12), w.load('i32', w.i32c(0), L.JC_KEY));
   return {
-    hit: w.and(w.eq(w.load('i64', entry, L.JC_BASE), rip), sameMode),
+    hit: w.and(w.eq(w.load('i64', entry, L.JC_BASE), rip), counts),
     block: w.load('i32', entry, L.JC_BASE + 8),
   };
 }

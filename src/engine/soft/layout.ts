@@ -41,6 +41,9 @@ export const TLB_CUR = 0x1c8; // i32
 export const ADDR_MASK = 0x1d0; // i64
 /** Current privilege level, 0 to 3. */
 export const CPL = 0x1d8; // i32
+/** Key that an entry of the jump cache has if it counts now: MODE in the low bits, above them the generation. */
+export const JC_KEY = 0x6e8; // i32
+export const JC_KEY_SHIFT = 9;
 /** MODE_* bits below: the decoder's key, recomputed by core `updateMode`. */
 export const MODE = 0x1dc; // i32
 /** Fault raised by a slow path: vector (-1: none), error code, and whether one is pushed. */
@@ -159,6 +162,11 @@ export const CFG_ROM_HOST = 0x994;
 /** Entries into compiled regions, and instructions retired in them, i64. */
 export const STAT_REGIONS = 0x9a0;
 export const STAT_COMPILED = 0x9a8;
+/** Flags on the way from one region to the next, not worked out yet: kind (core/region.ts; 0: A is RES, B is AUX) and operands. */
+export const LAZY_KIND = 0x9b0; // i32
+export const LAZY_A = 0x9b8; // i64 each
+export const LAZY_B = 0x9c0;
+export const LAZY_R = 0x9c8;
 /** 512 bytes for FXSAVE images that JavaScript asks for. */
 export const FX_IMAGE = 0x1000; // to 0x11ff
 /** gpa that core `translate` found, i64. */
@@ -243,7 +251,8 @@ export const ACT_WAIT_SIPI = 2;
 export const CORE_DATA = 0x2000; // asc --memoryBase; to 0x3ffff
 export const TABLES = 0x40000; // decode tables generated at build time; to 0xfffff
 
-// TLB: 3 sets (user, supervisor, supervisor that may touch user pages) of TLB_ENTRIES entries of 32 bytes:
+// TLB: 3 sets (user, supervisor, supervisor that may touch user pages), and further user sets for other address spaces
+// (TLB_MORE; core/tlb.ts), of TLB_ENTRIES entries of 32 bytes:
 //   +0 i64 tag for reads   (linear page address, bits 11:0 clear; TLB_INVALID = no)
 //   +8 i64 tag for writes  (also invalid for pages that hold decoded code, are not dirty yet, or are MMIO)
 //   +16 i32 addend: linear memory address = low 32 bits of the linear address + addend
@@ -266,9 +275,11 @@ export const TLB_HASH_SHIFT = 21;
 /** Lists of filled entries, so that a flush costs what was filled. */
 export const TLB_FILLS = 0x130000;
 
-// Jump cache: linear RIP -> block header, JC_ENTRIES of 16 bytes: +0 i64 rip, +8 i32 block, +12 i32 mode (-1: none).
-// Index: (rip ^ (rip >> 12)) & (JC_ENTRIES - 1).
+// Jump cache: RIP -> block header, JC_ENTRIES of 16 bytes: +0 i64 rip, +8 i32 block, +12 i32 key (core/jumpcache.ts).
+// Offset of an entry: (rip * JC_SPREAD ^ (rip >> 10)) & ((JC_ENTRIES - 1) << 4). Bits 15:2 of RIP count most, so that the
+// blocks of one function share lines of the processor's cache; the product puts bits 1:0 on top of that.
 export const JC_BASE = 0x180000;
+export const JC_SPREAD = 0x10004; // (rip << 2) + (rip << 16)
 export const JC_ENTRIES = 16384; // 256 KiB, to 0x1bffff
 
 // Decoded blocks: hash of (gpa, mode) -> chain of headers.
@@ -277,7 +288,9 @@ export const BLOCK_HASH_ENTRIES = 65536; // i32 each: 256 KiB, to 0x1fffff
 
 // Records: bump allocated; when full, everything is dropped and decoded anew.
 export const RECORDS = 0x200000;
-export const RECORDS_END = 0x2000000; // 30 MiB
+export const RECORDS_END = 0x1f00000; // 29 MiB
+/** User sets of the TLB beyond the first. */
+export const TLB_MORE = 0x1f00000; // to 0x1f6ffff
 
 // One byte per RAM page from here (PF_*): 4 GiB / 4 KiB = 1 MiB.
 export const PAGE_FLAGS = 0x2000000;
@@ -308,9 +321,9 @@ export const BLK_REGION = 32; // i32: slot of the compiled region that is entere
 export const BLK_PART = 36; // i32: 1 while it is part of a region, compiled or being compiled
 export const BLK_HEAT = 40; // i32: how often it has been entered, but for from within a region
 /** A block is reported hot each time its heat is a multiple of this power of two. */
-export const HOT_EVERY = 16384;
+export const HOT_EVERY = 4096;
 /** A region's entry is reported hot each time its heat has passed a multiple of this power of two. */
-export const REGION_HOT_EVERY = 0x100000;
+export const REGION_HOT_EVERY = 0x40000;
 export const BLK_HEADER = 48;
 
 // ---- decoded record (16 bytes) -------------------------------------------------------------------------------------

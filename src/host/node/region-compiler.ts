@@ -8,10 +8,13 @@ export class ThreadedCompiler implements RegionCompiler {
   #worker: Worker | undefined;
   #port: MessagePort | undefined;
 
-  submit(job: RegionJob): void {
+  submit(jobs: readonly RegionJob[]): void {
     // Made when first needed: many guests are gone before anything of them is hot.
     this.#port ??= this.#start();
-    this.#port.postMessage(job, [job.bytes.buffer]);
+    this.#port.postMessage(
+      jobs,
+      jobs.map((j) => j.bytes.buffer),
+    );
   }
 
   poll(): RegionAnswer | undefined {

@@ -19,6 +19,7 @@ import {
   COUNT,
   CS,
   CUR_BLOCK,
+  EFER,
   H_STALE,
   JUMP,
   LEAVE,
@@ -48,11 +49,13 @@ import { regionDropped } from './env';
 import { events } from './events';
 import { x87_resolve } from './float/pointers';
 import { deliverHere } from './interrupts';
-import { jcFlush, jcInsert, jcRemove, jcRemoveBlock } from './jumpcache';
+import { initJumpCache, jcConfirm, jcInsert, jcRemove, jcSecond } from './jumpcache';
 import { execGlobal, execHost } from './mmu';
+import { hostForRead } from './physical';
 import { PAGE2_NODES, PAGE2_NODES_END } from './private';
-import { clearFault, giveBack, raise, segBase, segLimit, V_GP, V_UD } from './state';
+import { clearFault, EFER_LMA, giveBack, isCanonical, raise, segBase, segLimit, V_GP, V_UD } from './state';
 import { forbidWrites, tlbEntry } from './tlb';
+import { FETCH, walk } from './walk';
 
 /** The second page's list has nodes of its own; in the lists, their addresses have this bit set. */
 const NODE: u32 = 1;
@@ -83,6 +86,8 @@ function pageIndex(host: u32): u32 {
 export function lookup(): u32 {
   store<i64>(STAT_LOOKUPS, load<i64>(STAT_LOOKUPS) + 1);
   const rip = load<i64>(RIP);
+  let block = jcSecond(rip);
+  if (block) return block;
   const mode = load<i32>(MODE);
   let lin = rip;
   let room: i64 = 0x1000; // no block is longer than a page
@@ -97,7 +102,9 @@ export function lookup(): u32 {
   const offset = lin & 0xfff;
   store<i64>(REGS + R_PAGE, rip - offset);
   let global = execGlobal(lin);
-  let block = find(host, mode, lin, room);
+  block = jcConfirm(rip, lin, host, room, global);
+  if (block) return block;
+  block = find(host, mode, lin, room);
   if (block == 0) {
     if (recordsLeft() < BLOCK_RECORDS || nodes == PAGE2_NODES_END) flushCode();
     block = decodeBlock(lin, <i32>host, room);
@@ -148,11 +155,19 @@ function find(host: u32, mode: i32, lin: i64, room: i64): u32 {
   return 0;
 }
 
-/** The block decoded for a linear address (RIP where CS.base is 0), if the TLB knows the page; else 0. */
+/** The block decoded for a linear address (RIP where CS.base is 0), or 0. Nothing is filled, no bit of a table set. */
 export function findBlock(lin: i64): u32 {
-  const e = tlbEntry(load<u32>(TLB_CUR), lin);
-  if (load<i64>(e, TLB_EXEC) != (lin & ~0xfff)) return 0;
-  return find(<u32>lin + load<u32>(e, TLB_ADDEND), load<i32>(MODE), lin, 0x1000);
+  const set = load<u32>(TLB_CUR);
+  const e = tlbEntry(set, lin);
+  let host: u32 = <u32>lin + load<u32>(e, TLB_ADDEND);
+  if (load<i64>(e, TLB_EXEC) != (lin & ~0xfff)) {
+    // A data page may have taken the place.
+    if (load<i32>(EFER) & EFER_LMA && !isCanonical(lin)) return 0;
+    const gpa = walk(lin, FETCH, set, false);
+    host = gpa == -1 ? 0 : hostForRead(gpa);
+    if (host == 0) return 0;
+  }
+  return find(host, load<i32>(MODE), lin, 0x1000);
 }
 
 /** Whether decoded code lies in [host, host + size), all in one page. By lines of 64 bytes. */
@@ -322,7 +337,7 @@ function drop(block: u32): void {
   unlinkFromPage(gpa >> 12, block);
   const page2 = load<u32>(block, BLK_PAGE2);
   if (page2) unlinkFromPage(pageIndex(page2 - 1), block);
-  jcRemoveBlock(block);
+  store<i32>(block, -1, BLK_MODE); // whoever still has its address: the jump cache, stale chains
   const end = load<u32>(block, BLK_END);
   const first = block + BLK_HEADER;
   if (block == load<u32>(CUR_BLOCK)) {
@@ -351,7 +366,7 @@ export function flushCode(): void {
   resetRecords();
   nodes = PAGE2_NODES;
   store<i32>(CUR_BLOCK, 0);
-  jcFlush(true);
+  initJumpCache();
 }
 
 function forgetPage(index: u32): void {

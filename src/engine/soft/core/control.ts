@@ -56,7 +56,7 @@ import {
   ud,
   writeField,
 } from './state';
-import { flushAll, flushNonGlobal, flushPage } from './tlb';
+import { flushAll, flushAllNonGlobal, flushNonGlobal, flushPage, flushPcid, PCID_MASK, switchPcid } from './tlb';
 
 const CR0_BITS = CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | <i32>CR0_PG;
 const CR4_BITS =
@@ -160,10 +160,10 @@ function setCr3(value: i64): i32 {
     const keep = value < 0 && (cr4() & CR4_PCIDE) != 0;
     const v = cr4() & CR4_PCIDE ? value & 0x7fffffffffffffff : value;
     if (<u64>v >> MAXPHYADDR) return gp0();
-    // Without tags for PCIDs, "keep" can only be honoured where nothing changes.
-    const same = v == load<i64>(CR3);
+    const changed = v ^ load<i64>(CR3);
     store<i64>(CR3, v);
-    if (!(keep && same)) flushNonGlobal();
+    if (cr4() & CR4_PCIDE && <i32>changed & PCID_MASK) switchPcid(<i32>v & PCID_MASK, keep);
+    else if (!keep || changed) flushNonGlobal();
     return NEXT;
   }
   if (cr0() < 0 && cr4() & CR4_PAE && !loadPdptes(value)) return gp0();
@@ -242,13 +242,11 @@ export function op_invpcid(rec: u32): i32 {
   if (<u64>type > 3 || <u64>pcid >> 12) return gp0();
   if (type < 2 && pcid != 0 && !(cr4() & CR4_PCIDE)) return gp0();
   if (type == 0 && !isCanonical(linear)) return gp0();
-  const current = !(cr4() & CR4_PCIDE) || pcid == (load<i64>(CR3) & 0xfff);
-  // Other contexts have nothing in the TLB.
-  if (type == 0) {
-    if (current) flushPage(linear);
-  } else if (type == 1) {
-    if (current) flushNonGlobal();
-  } else if (type == 2) flushAll();
+  const current = !(cr4() & CR4_PCIDE) || pcid == (load<i64>(CR3) & PCID_MASK);
+  if (type == 2) flushAll();
+  else if (type == 3) flushAllNonGlobal();
+  else if (!current) flushPcid(<i32>pcid);
+  else if (type == 0) flushPage(linear);
   else flushNonGlobal();
   return advance(rec);
 }

@@ -128,20 +128,3 @@ export function sseReady(): i32 {
   if (load<i32>(CR0) & CR0_EM || (load<i32>(CR4) & CR4_OSFXSR) == 0) return raise(V_UD, 0);
   return load<i32>(CR0) & CR0_TS ? raise(V_NM, 0) : NEXT;
 }
-
-/** LDMXCSR m32. `vex`: VLDMXCSR, whose guard has been looked at. */
-export function op_ldmxcsr(rec: u32, vex: i32): i32 {
-  if (!vex && sseReady()) return FAULT;
-  const v = <u32>ld(ea(rec), 4);
-  if (faulted()) return FAULT;
-  if (v & ~MXCSR_MASK) return gp0();
-  store<u32>(MXCSR, v);
-  return NEXT;
-}
-
-/** STMXCSR m32. `vex`: VSTMXCSR. */
-export function op_stmxcsr(rec: u32, vex: i32): i32 {
-  if (!vex && sseReady()) return FAULT;
-  st(ea(rec), <i64>load<u32>(MXCSR), 4);
-  return faulted() ? FAULT : NEXT;
-}

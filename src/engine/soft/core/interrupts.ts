@@ -27,7 +27,6 @@ import {
   SS,
   STAT_EXCEPTIONS,
   STAT_INTERRUPTS,
-  TLB_USER,
   TR,
 } from '../layout';
 import { stopBefore } from './code';
@@ -91,6 +90,7 @@ import {
   V_TS,
 } from './state';
 import { noSwitch, SWITCH_INTERRUPT, switched, taskSwitch } from './task';
+import { userSet } from './tlb';
 import { readInnerStack, tssSp, tssSs } from './tss';
 
 // Where an event comes from.
@@ -193,7 +193,7 @@ function deliverLong(vector: i32, kind: i32, withError: bool, error: i32): i32 {
     if (faulted()) return FAULT;
   }
   setStackError(ext);
-  beginStack(0, 0, 0, true, level == 3 ? TLB_USER : systemSet(), sp & ~15);
+  beginStack(0, 0, 0, true, level == 3 ? userSet : systemSet(), sp & ~15);
   const flags = pushedFlags(vector, kind);
   if (
     nsPush(<i64>segSelector(SS), 8) ||
@@ -258,7 +258,7 @@ function deliverProtected(vector: i32, kind: i32, withError: bool, error: i32): 
     ssLo = dLo;
     ssHi = dHi;
     setStackError((ssSelector & 0xfffc) | ext);
-    beginStack(dBase(), dLimit(), dAttr(), false, level == 3 ? TLB_USER : systemSet(), tssSp);
+    beginStack(dBase(), dLimit(), dAttr(), false, level == 3 ? userSet : systemSet(), tssSp);
     if (vm) {
       if (
         nsPush(<i64>segSelector(GS), size) ||
@@ -271,7 +271,7 @@ function deliverProtected(vector: i32, kind: i32, withError: bool, error: i32): 
     if (nsPush(<i64>segSelector(SS), size) || nsPush(reg(RSP), size)) return FAULT;
   } else {
     setStackError(ext);
-    beginCurrentStack(level == 3 ? TLB_USER : systemSet());
+    beginCurrentStack(level == 3 ? userSet : systemSet());
   }
   const flags = pushedFlags(vector, kind);
   if (nsPush(flags, size) || nsPush(<i64>segSelector(CS), size) || nsPush(rip(), size)) return FAULT;

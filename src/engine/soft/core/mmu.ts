@@ -1,6 +1,6 @@
 // Memory accesses that miss the TLB, and those that the core makes itself.
 //
-// `set` (TLB_USER, TLB_SUPER, TLB_SUPER_AC) stands for the rights of an access: user; supervisor under SMAP; supervisor
+// `set` (a user set, TLB_SUPER, TLB_SUPER_AC) stands for the rights of an access: user; supervisor under SMAP; supervisor
 // that may touch user pages. Pointers are host addresses; 0 means that a fault has been raised, SCRATCH that the access
 // can't go straight to RAM.
 import {

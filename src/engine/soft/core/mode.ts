@@ -25,10 +25,9 @@ import {
   TLB_CUR,
   TLB_SUPER,
   TLB_SUPER_AC,
-  TLB_USER,
 } from '../layout';
 import { updateFpuFaults } from './fpu';
-import { jcFlush } from './jumpcache';
+import { jcFlush, jcSetKey } from './jumpcache';
 import {
   BP_DATA,
   BP_EXEC,
@@ -60,6 +59,7 @@ import {
   segBase,
   segLimit,
 } from './state';
+import { userSet } from './tlb';
 
 /** Flat: base 0, limit 4 GiB, present, and what the fast path takes for granted about rights. */
 function isFlat(seg: i32): bool {
@@ -113,9 +113,10 @@ export function updateMode(): void {
     attention();
   }
   store<i32>(MODE, mode);
+  jcSetKey();
   store<i64>(ADDR_MASK, is64 ? -1 : 0xffffffff);
   let set: u32 = TLB_SUPER_AC;
-  if (cpl == 3) set = TLB_USER;
+  if (cpl == 3) set = userSet;
   else if (load<i32>(CR4) & CR4_SMAP && (flags & F_AC) == 0 && cr0 < 0) set = TLB_SUPER;
   store<u32>(TLB_CUR, set);
   updateFpuFaults();

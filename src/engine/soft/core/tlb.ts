@@ -4,6 +4,7 @@
 // whether its page is global, and the size of the page that the translation came from.
 import {
   CR0,
+  CR3,
   CR4,
   EFER,
   PAGE_FLAGS,
@@ -13,21 +14,23 @@ import {
   RAM_BASE,
   STAT_FLUSHES,
   TLB_ADDEND,
-  TLB_BASE,
+  TLB_CUR,
   TLB_ENTRIES,
   TLB_EXEC,
   TLB_INVALID,
+  TLB_MORE,
   TLB_READ,
   TLB_SET_SIZE,
   TLB_SUPER,
+  TLB_SUPER_AC,
   TLB_USER,
   TLB_WRITE,
 } from '../layout';
 import { pageHasDataBreakpoint } from './debug';
 import { jcFlush, jcFlushPage } from './jumpcache';
-import { BP_DATA, FILLS_GLOBAL, FILLS_NONGLOBAL, LARGE_PAGES } from './private';
-import { CR0_WP, CR4_SMEP, EFER_LMA } from './state';
-import { W_DIRTY, W_GLOBAL, W_NX, W_USER, W_WRITE } from './walk';
+import { BP_DATA, FILLS_GLOBAL, FILLS_NONGLOBAL, FILLS_USER, LARGE_PAGES } from './private';
+import { CR0_WP, CR4_PCIDE, CR4_SMEP, EFER_LMA } from './state';
+import { isUser, W_DIRTY, W_GLOBAL, W_NX, W_USER, W_WRITE } from './walk';
 
 export const ENTRY_FLAGS: usize = 20;
 const EF_LISTED_NONGLOBAL = 1;
@@ -38,10 +41,44 @@ export const EF_WRITABLE = 8;
 const EF_LISTED = 3;
 const EF_SHIFT = 8; // page size, log2, in bits 15:8
 
+// The supervisor's sets are one for all address spaces: what isn't global in them goes with every change of PCID.
 let nonGlobals: i32 = 0;
 let globals: i32 = 0;
 /** Whether the TLB may hold pieces of 1 GiB pages. */
 let giants: bool = false;
+
+// User code of each address space has a set of its own, named by its PCID (SDM vol. 3, 4.10.1), as long as there are sets.
+// Without PCIDs there is only number 0. Global pages are nothing special in them: a translation may always be forgotten.
+const USER_SETS: i32 = 8;
+const FREE: i32 = -1;
+/** i32 each: the PCID, or FREE; how many entries are filled. */
+const OWNERS: usize = memory.data(USER_SETS * 4);
+const FILLED: usize = memory.data(USER_SETS * 4);
+let current: i32 = 0;
+let oldest: i32 = 0;
+/** Whether a user set may hold global pages, which INVLPG drops for all address spaces. */
+let userGlobals: bool = false;
+/** The user set of the address space that runs. */
+export let userSet: u32 = TLB_USER;
+
+function userSetAt(n: i32): u32 {
+  return n ? TLB_MORE + (n - 1) * TLB_SET_SIZE : TLB_USER;
+}
+
+function fillsOf(n: i32): usize {
+  return FILLS_USER + n * (TLB_ENTRIES * 4);
+}
+
+function ownerOf(n: i32): i32 {
+  return load<i32>(OWNERS + (n << 2));
+}
+
+function filledIn(n: i32): i32 {
+  return load<i32>(FILLED + (n << 2));
+}
+
+/** CR3 bits 11:0 under CR4.PCIDE. */
+export const PCID_MASK: i32 = 0xfff;
 
 export function tlbEntry(set: u32, lin: i64): usize {
   const l = <u32>lin;
@@ -55,12 +92,24 @@ function invalidateEntry(e: usize): void {
 }
 
 export function initTlb(): void {
-  for (let e: u32 = TLB_BASE; e < <u32>(TLB_BASE + 3 * TLB_SET_SIZE); e += 32) {
+  initSet(TLB_SUPER);
+  initSet(TLB_SUPER_AC);
+  for (let n = 0; n < USER_SETS; n++) {
+    initSet(userSetAt(n));
+    store<i32>(OWNERS + (n << 2), n ? FREE : 0);
+    store<i32>(FILLED + (n << 2), 0);
+  }
+  current = 0;
+  userSet = TLB_USER;
+  nonGlobals = 0;
+  globals = 0;
+}
+
+function initSet(set: u32): void {
+  for (let e = set; e < set + TLB_SET_SIZE; e += 32) {
     invalidateEntry(e);
     store<i32>(e, 0, ENTRY_FLAGS);
   }
-  nonGlobals = 0;
-  globals = 0;
 }
 
 /** Page number of an entry's valid tag shifted left by 12, or TLB_INVALID. All valid tags of an entry agree. */
@@ -74,12 +123,13 @@ export function tlbFill(set: u32, lin: i64, host: u32, flags: i32, shift: i32): 
   const page = lin & ~0xfff;
   const e = tlbEntry(set, lin);
   const user = (flags & W_USER) != 0;
+  const userRights = isUser(set);
   const paging = load<i32>(CR0) < 0;
   const pf = <i32>load<u8>(PAGE_FLAGS + ((host - RAM_BASE) >> 12));
   let canRead: bool;
   let canWrite = (flags & W_WRITE) != 0;
   let canExec = (flags & W_NX) == 0;
-  if (set == TLB_USER) {
+  if (userRights) {
     canRead = user;
     canExec = canExec && user;
   } else {
@@ -100,8 +150,16 @@ export function tlbFill(set: u32, lin: i64, host: u32, flags: i32, shift: i32): 
 
   let f = (load<i32>(e, ENTRY_FLAGS) & EF_LISTED) | (shift << EF_SHIFT);
   if (canWrite) f |= EF_WRITABLE;
-  if (flags & W_GLOBAL) {
-    f |= EF_GLOBAL;
+  if (flags & W_GLOBAL) f |= EF_GLOBAL;
+  if (userRights) {
+    if (flags & W_GLOBAL) userGlobals = true;
+    if ((f & EF_LISTED) == 0) {
+      f |= EF_LISTED_NONGLOBAL;
+      const filled = filledIn(current);
+      store<u32>(fillsOf(current) + (filled << 2), <u32>e);
+      store<i32>(FILLED + (current << 2), filled + 1);
+    }
+  } else if (flags & W_GLOBAL) {
     if ((f & EF_LISTED_GLOBAL) == 0) {
       f |= EF_LISTED_GLOBAL;
       store<u32>(FILLS_GLOBAL + (globals << 2), <u32>e);
@@ -121,29 +179,27 @@ function largeHash(lin: i64): i32 {
   return <i32>((<u64>lin >> 21) ^ (<u64>lin >> 33)) & 0xfff;
 }
 
-/** Drops every translation (CR4 or CR0 changed, INVPCID of everything). */
-export function flushAll(): void {
-  store<i64>(STAT_FLUSHES, load<i64>(STAT_FLUSHES) + 1);
-  for (let i = 0; i < nonGlobals; i++) {
-    const e: usize = load<u32>(FILLS_NONGLOBAL + (i << 2));
+function emptyUserSet(n: i32): void {
+  const list = fillsOf(n);
+  const filled = filledIn(n);
+  for (let i = 0; i < filled; i++) {
+    const e: usize = load<u32>(list + (i << 2));
     invalidateEntry(e);
     store<i32>(e, 0, ENTRY_FLAGS);
   }
-  for (let i = 0; i < globals; i++) {
-    const e: usize = load<u32>(FILLS_GLOBAL + (i << 2));
-    invalidateEntry(e);
-    store<i32>(e, 0, ENTRY_FLAGS);
-  }
-  nonGlobals = 0;
-  globals = 0;
-  memory.fill(LARGE_PAGES, 0, 4096);
-  giants = false;
-  jcFlush(true);
+  store<i32>(FILLED + (n << 2), 0);
 }
 
-/** Drops all but global translations (MOV to CR3). */
-export function flushNonGlobal(): void {
-  store<i64>(STAT_FLUSHES, load<i64>(STAT_FLUSHES) + 1);
+/** The user sets of all address spaces but the one that runs become free. */
+function emptyOthers(): void {
+  for (let n = 0; n < USER_SETS; n++) {
+    if (n == current) continue;
+    emptyUserSet(n);
+    store<i32>(OWNERS + (n << 2), FREE);
+  }
+}
+
+function emptyNonGlobals(): void {
   for (let i = 0; i < nonGlobals; i++) {
     const e: usize = load<u32>(FILLS_NONGLOBAL + (i << 2));
     const f = load<i32>(e, ENTRY_FLAGS);
@@ -151,7 +207,75 @@ export function flushNonGlobal(): void {
     if ((f & EF_GLOBAL) == 0) invalidateEntry(e);
   }
   nonGlobals = 0;
+}
+
+function countFlush(): void {
+  store<i64>(STAT_FLUSHES, load<i64>(STAT_FLUSHES) + 1);
+}
+
+/** Drops every translation of every address space (CR4 or CR0 changed, INVPCID of everything). */
+export function flushAll(): void {
+  countFlush();
+  emptyOthers();
+  emptyUserSet(current);
+  emptyNonGlobals();
+  for (let i = 0; i < globals; i++) {
+    const e: usize = load<u32>(FILLS_GLOBAL + (i << 2));
+    invalidateEntry(e);
+    store<i32>(e, 0, ENTRY_FLAGS);
+  }
+  globals = 0;
+  memory.fill(LARGE_PAGES, 0, 4096);
+  giants = false;
+  userGlobals = false;
+  // Another vCPU may have left another set in use. And PCIDs may be on or off from now on.
+  store<i32>(OWNERS + (current << 2), load<i32>(CR4) & CR4_PCIDE ? load<i32>(CR3) & PCID_MASK : 0);
+  if (isUser(load<u32>(TLB_CUR))) store<u32>(TLB_CUR, userSet);
+  jcFlush(true);
+}
+
+/** Drops all but global translations of the address space that runs (MOV to CR3). */
+export function flushNonGlobal(): void {
+  countFlush();
+  emptyUserSet(current);
+  emptyNonGlobals();
   jcFlush(false);
+}
+
+/** The same for all address spaces. */
+export function flushAllNonGlobal(): void {
+  emptyOthers();
+  flushNonGlobal();
+}
+
+/** MOV to CR3 with another PCID, whose translations may be kept or must go. */
+export function switchPcid(pcid: i32, keep: bool): void {
+  let n = 0;
+  while (n < USER_SETS && ownerOf(n) != pcid) n++;
+  if (n == USER_SETS) {
+    do oldest = (oldest + 1) % USER_SETS;
+    while (oldest == current);
+    n = oldest;
+    keep = false;
+    store<i32>(OWNERS + (n << 2), pcid);
+  }
+  current = n;
+  userSet = userSetAt(n);
+  if (!keep) {
+    countFlush();
+    emptyUserSet(n);
+  }
+  emptyNonGlobals();
+  jcFlush(false);
+}
+
+/** INVPCID of one that doesn't run: its whole set goes. */
+export function flushPcid(pcid: i32): void {
+  for (let n = 0; n < USER_SETS; n++) {
+    if (n == current || ownerOf(n) != pcid) continue;
+    emptyUserSet(n);
+    store<i32>(OWNERS + (n << 2), FREE);
+  }
 }
 
 function dropFrom(list: usize, count: i32, lin: i64): void {
@@ -160,25 +284,28 @@ function dropFrom(list: usize, count: i32, lin: i64): void {
     const page = pageOf(e);
     if (page == TLB_INVALID) continue;
     const shift = <i64>((load<i32>(e, ENTRY_FLAGS) >> EF_SHIFT) & 63);
-    if (page >> shift == lin >> shift) {
-      invalidateEntry(e);
-      jcFlushPage(page);
-    }
+    if (page >> shift == lin >> shift) invalidateEntry(e);
   }
+}
+
+function flushPageIn(set: u32, lin: i64): void {
+  const e = tlbEntry(set, lin);
+  if (pageOf(e) == (lin & ~0xfff)) invalidateEntry(e);
 }
 
 /** INVLPG: drops the translation of one page, global or not, with all pieces where it is a large one. */
 export function flushPage(lin: i64): void {
-  for (let set: u32 = TLB_BASE; set < <u32>(TLB_BASE + 3 * TLB_SET_SIZE); set += TLB_SET_SIZE) {
-    const e = tlbEntry(set, lin);
-    if (pageOf(e) == (lin & ~0xfff)) invalidateEntry(e);
-  }
-  jcFlushPage(lin);
+  flushPageIn(TLB_SUPER, lin);
+  flushPageIn(TLB_SUPER_AC, lin);
+  if (userGlobals) for (let n = 0; n < USER_SETS; n++) flushPageIn(userSetAt(n), lin);
+  else flushPageIn(userSet, lin);
   // Pieces of a large page are found by looking at all that is filled. 4 MiB pages span two 2 MiB hashes.
   if (anyLarge(lin)) {
     dropFrom(FILLS_NONGLOBAL, nonGlobals, lin);
     dropFrom(FILLS_GLOBAL, globals, lin);
-  }
+    for (let n = 0; n < USER_SETS; n++) dropFrom(fillsOf(n), filledIn(n), lin);
+    jcFlush(true);
+  } else jcFlushPage(lin);
 }
 
 function anyLarge(lin: i64): bool {
@@ -190,6 +317,7 @@ function anyLarge(lin: i64): bool {
 export function forbidWrites(host: u32): void {
   forbidIn(FILLS_NONGLOBAL, nonGlobals, host & ~0xfff);
   forbidIn(FILLS_GLOBAL, globals, host & ~0xfff);
+  for (let n = 0; n < USER_SETS; n++) forbidIn(fillsOf(n), filledIn(n), host & ~0xfff);
 }
 
 function forbidIn(list: usize, count: i32, page: u32): void {

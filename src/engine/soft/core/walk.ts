@@ -1,5 +1,5 @@
 // Page walks (SDM vol. 3, chapter 4): linear to guest-physical address with all checks.
-import { CR0, CR3, CR4, EFER, MAXPHYADDR, TLB_SUPER, TLB_USER } from '../layout';
+import { CR0, CR3, CR4, EFER, MAXPHYADDR, TLB_SUPER, TLB_SUPER_AC } from '../layout';
 import { hostForRead, physLoad32 } from './physical';
 import { PDPTES } from './private';
 import { CR0_PG, CR0_WP, CR4_PAE, CR4_PGE, CR4_PSE, CR4_SMEP, EFER_LMA, EFER_NXE } from './state';
@@ -36,10 +36,15 @@ export let walkShift: i32 = 12;
 /** Error code after a walk that returned -1. */
 export let walkError: i32 = 0;
 
+/** Whether a set of the TLB stands for the rights of user code. */
+export function isUser(set: u32): bool {
+  return set != TLB_SUPER && set != TLB_SUPER_AC;
+}
+
 function fail(code: i32, access: i32, set: u32): i64 {
   let e = code;
   if (access == WRITE) e |= PFEC_W;
-  if (set == TLB_USER) e |= PFEC_U;
+  if (isUser(set)) e |= PFEC_U;
   if (access == FETCH) {
     const cr4 = load<i32>(CR4);
     const nx = (load<i32>(EFER) & EFER_NXE) != 0 && (cr4 & CR4_PAE) != 0;
@@ -52,7 +57,7 @@ function fail(code: i32, access: i32, set: u32): i64 {
 /** Whether a page with these rights may be accessed so from `set` (which stands for CPL, SMAP and AC). */
 function permitted(rights: i32, access: i32, set: u32): bool {
   const user = (rights & W_USER) != 0;
-  if (set == TLB_USER) {
+  if (isUser(set)) {
     if (!user) return false;
     if (access == WRITE) return (rights & W_WRITE) != 0;
     return access == READ || (rights & W_NX) == 0;

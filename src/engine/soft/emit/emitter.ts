@@ -9,7 +9,7 @@
 import type { Variant } from '../isa/define.js';
 import * as L from '../layout.js';
 import { AUX_CF, AUX_PO, EFLAGS, FLAG_AUX, FLAG_RES } from '../layout.js';
-import type { FunctionBuilder } from '../wasm/function.js';
+import type { FunctionBuilder, Hint } from '../wasm/function.js';
 import type { Expr, ValType } from '../wasm/ops.js';
 import * as w from '../wasm/ops.js';
 import { f32, f64 } from '../wasm/simd.js';
@@ -69,6 +69,8 @@ export abstract class Emitter {
   /** Host address (i32) for reading / writing `size` bytes at a linear address; faults leave the instruction. */
   abstract readPointer(linear: Expr, size: number): Expr;
   abstract writePointer(linear: Expr, size: number): Expr;
+  /** As writePointer, for what is read first. */
+  abstract updatePointer(linear: Expr, size: number): Expr;
   /** After stores through a writePointer. */
   abstract commit(pointer: Expr): void;
   /** General register `n` (0 = RAX), `size` 1 (low byte), 2, 4 or 8. */
@@ -94,6 +96,8 @@ export abstract class Emitter {
   abstract callVoid(name: string, ...args: Expr[]): void;
   /** Leaves with the fault that core has raised, if `failed` is not zero. */
   abstract faultIf(failed: Expr): void;
+  /** Leaves with the fault that is pending. */
+  protected abstract fault(): void;
   /** Address of an xmm or mmx operand's register, i32, and a memory operand's host pointer (may fault). */
   abstract pointer(operand: Operand): Expr;
   /** An xmm register, whole (v128). Evaluated here and now. */
@@ -129,13 +133,31 @@ export abstract class Emitter {
     this.f.if(condition, then, otherwise);
   }
 
+  /** Runs `otherwise` unless all conditions hold; undefined ones do. A branch for each: they are rarely false. */
+  unless(conditions: readonly (Expr | undefined)[], otherwise: () => void): void {
+    const open = conditions.filter((c) => c !== undefined);
+    const last = open.pop();
+    if (!last) return;
+    const { f } = this;
+    f.block((done) => {
+      if (open.length > 0)
+        f.block((no) => {
+          for (const c of open) f.brIf(no, w.eqz(c), false);
+          f.brIf(done, last, true);
+        });
+      else f.brIf(done, last, true);
+      otherwise();
+    });
+  }
+
   /** Evaluates one of two ways of getting a value. */
-  choose(type: ValType, condition: Expr, yes: () => Expr, no: () => Expr): Expr {
+  choose(type: ValType, condition: Expr, yes: () => Expr, no: () => Expr, likely?: Hint): Expr {
     const result = this.f.temp(type);
     this.f.if(
       condition,
       () => this.f.set(result, yes()),
       () => this.f.set(result, no()),
+      likely,
     );
     return w.localGet(result, type, true);
   }
@@ -356,7 +378,7 @@ export abstract class Emitter {
 
   /** #UD / #NM / #GP guards that many instructions share. */
   raiseIf(condition: Expr, vector: number, errorCode?: Expr): void {
-    this.f.if(condition, () => this.raise(vector, errorCode));
+    this.f.if(condition, () => this.raise(vector, errorCode), undefined, false);
   }
 
   /** EFLAGS bits outside the arithmetic six (DF, IF ...). */
@@ -372,11 +394,16 @@ export abstract class Emitter {
   /** #UD or #NM where this word of the CPU state isn't zero. */
   protected requireWord(address: number): void {
     const vector = this.let(this.state(address, 'i32'));
-    this.if(vector, () => {
-      this.setState(L.FAULT_VECTOR, vector);
-      this.setState(L.FAULT_ERROR, w.i32c(0));
-      this.faultIf(w.i32c(1));
-    });
+    this.f.if(
+      vector,
+      () => {
+        this.setState(L.FAULT_VECTOR, vector);
+        this.setState(L.FAULT_ERROR, w.i32c(0));
+        this.fault();
+      },
+      undefined,
+      false,
+    );
   }
 
   /** #UD or #NM where CR0 and CR4 forbid SSE. Comes before everything else. */
@@ -397,24 +424,31 @@ export abstract class Emitter {
   /** The same for MMX, which also waits for x87 exceptions (#MF). */
   requireMmx(): void {
     this.requireWord(L.MMX_FAULT);
-    this.#waitX87();
+    this.waitX87();
   }
 
   /** The same for x87; `waits`: not one of the FN... control instructions. */
   requireX87(waits: boolean): void {
     this.requireWord(L.FPU_FAULT);
-    if (waits) this.#waitX87();
+    if (waits) this.waitX87();
   }
 
   /** FWAIT. */
   requireWait(): void {
     this.requireWord(L.FWAIT_FAULT);
-    this.#waitX87();
+    this.waitX87();
   }
 
   /** As under KVM, #MF whether CR0.NE is set or not: there is no FERR# to IRQ 13. */
-  #waitX87(): void {
+  protected waitX87(): void {
     this.raiseIf(w.and(this.state(L.FPU_SW, 'i32'), w.i32c(0x80)), VECTOR.MF);
+  }
+
+  /** FCOMI and its like: ZF, PF, CF by comparing ST(0) with ST(i). */
+  compareX87(st: Operand, quiet: boolean, popped: number): void {
+    const flags = this.call('x87_comi', 'i32', this.number(st), w.i32c(quiet ? 1 : 0), w.i32c(popped));
+    const bit = (k: number) => w.and(w.shrU(flags, w.i32c(k)), w.i32c(1));
+    this.if(w.geS(flags, w.i32c(0)), () => this.flagsZpc(bit(6), bit(2), bit(0)));
   }
 
   /** What MMX instructions do to the x87 state; after everything that can fault (SDM vol. 3, 12.2). */
@@ -446,11 +480,16 @@ export abstract class Emitter {
   /** Tells that they are, on the way on which `floatSlow` was not called. */
   tame(_value: Expr, _lanes: number): void {}
 
+  /** As plainFloat, but PE may be clear. */
+  maskedFloat(): Expr {
+    return w.eq(w.and(this.state(L.MXCSR, 'i32'), w.i32c(~0x3f)), w.i32c(0x1f80));
+  }
+
   /**
-   * The way of a floating point operation that native operators cannot go: `compute` calls core. All exceptions are
-   * committed afterwards. `operands` and the result have the given lanes.
+   * The way of a floating point operation that native operators cannot go: `compute` calls core, and all exceptions are
+   * committed. Undefined: this way leads out of here.
    */
-  floatSlow(_lanes: number, _operands: readonly Expr[], compute: () => Expr): Expr {
+  floatSlow(compute: () => Expr): Expr | undefined {
     const result = compute();
     this.commitFloat();
     return result;
@@ -460,11 +499,16 @@ export abstract class Emitter {
    * COMIS: ZF, PF, CF by comparing the bits of two floats. `slow` gives them from core (40h, 4, 1), with exceptions, where
    * the operands are not `ordinary`.
    */
-  compareFloats(a: Expr, b: Expr, ordinary: Expr, slow: () => Expr): void {
+  compareFloats(a: Expr, b: Expr, ordinary: readonly (Expr | undefined)[], slow: () => Expr): void {
     const native = a.type === 'i64' ? f64 : f32;
     const [x, y] = [native.fromBits(a), native.fromBits(b)];
-    const code = () => this.let(w.or(w.shl(native.eq(x, y), w.i32c(6)), native.lt(x, y)));
-    const r = this.choose('i32', ordinary, code, () => this.floatSlow(0, [], slow));
+    const local = this.f.temp('i32');
+    this.f.set(local, w.or(w.shl(native.eq(x, y), w.i32c(6)), native.lt(x, y)));
+    this.unless(ordinary, () => {
+      const code = this.floatSlow(slow);
+      if (code) this.f.set(local, code);
+    });
+    const r = w.localGet(local, 'i32', true);
     const bit = (n: number) => w.and(w.shrU(r, w.i32c(n)), w.i32c(1));
     this.flagsZpc(bit(6), bit(2), bit(0));
   }

@@ -118,26 +118,30 @@ export class HalfEmitter extends Emitter {
   }
 
   override tame(value: Expr, lanes: number): void {
-    if (!this.#hold) this.#inner.tame(value, lanes);
+    this.#inner.tame(value, lanes);
   }
 
-  /** Nothing is left in between: what would have to leave a region must not do so with half of the exceptions noted. */
-  override floatSlow(lanes: number, operands: readonly Expr[], compute: () => Expr): Expr {
-    if (!this.#hold) return this.#inner.floatSlow(lanes, operands, compute);
+  override floatSlow(compute: () => Expr): Expr | undefined {
+    if (!this.#hold) return this.#inner.floatSlow(compute);
     this.raised = true;
-    this.setState(L.FLOAT_HOLD, w.i32c(1));
-    const result = compute();
-    this.setState(L.FLOAT_HOLD, w.i32c(0));
+    const result = this.#inner.floatSlow(() => {
+      this.setState(L.FLOAT_HOLD, w.i32c(1));
+      return compute();
+    });
+    if (result) this.setState(L.FLOAT_HOLD, w.i32c(0));
     return result;
   }
 
+  override maskedFloat(): Expr {
+    return this.#inner.maskedFloat();
+  }
   override plainFloat(): Expr {
     return this.#inner.plainFloat();
   }
   override plainLimit(limit: Expr): Expr {
     return this.#inner.plainLimit(limit);
   }
-  override compareFloats(a: Expr, b: Expr, ordinary: Expr, slow: () => Expr): void {
+  override compareFloats(a: Expr, b: Expr, ordinary: readonly (Expr | undefined)[], slow: () => Expr): void {
     this.#inner.compareFloats(a, b, ordinary, slow);
   }
 
@@ -181,6 +185,12 @@ export class HalfEmitter extends Emitter {
   }
   writePointer(linear: Expr, size: number): Expr {
     return this.#inner.writePointer(linear, size);
+  }
+  updatePointer(linear: Expr, size: number): Expr {
+    return this.#inner.updatePointer(linear, size);
+  }
+  protected fault(): void {
+    this.#inner.faultIf(w.i32c(1));
   }
   commit(pointer: Expr): void {
     this.#inner.commit(pointer);

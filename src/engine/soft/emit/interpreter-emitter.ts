@@ -144,13 +144,14 @@ export class InterpreterEmitter extends MachineEmitter {
   }
 
   commit(pointer: Expr): void {
-    this.f.if(w.eq(pointer, w.i32c(L.SCRATCH)), () => this.f.do(this.invoke('memCommit', undefined, [])));
+    const scratch = w.eq(pointer, w.i32c(L.SCRATCH));
+    this.f.if(scratch, () => this.f.do(this.invoke('memCommit', undefined, [])), undefined, false);
   }
 
   protected missed(name: string, linear: Expr, size: number): Expr {
     const host = this.f.temp('i32');
     this.f.set(host, this.invoke(name, 'i32', [linear, w.i32c(size)]));
-    this.f.if(w.eqz(w.localGet(host, 'i32')), () => this.fault());
+    this.f.if(w.eqz(w.localGet(host, 'i32')), () => this.fault(), undefined, false);
     return w.localGet(host, 'i32');
   }
 

@@ -31,8 +31,6 @@ export abstract class MachineEmitter extends Emitter {
   protected abstract immediate(size: number, signed: boolean): Expr;
   /** base + (index << scale) + disp, not masked. */
   protected abstract effectiveAddress(): Expr;
-  /** Leaves with the fault that is pending. */
-  protected abstract fault(): void;
   /** Host address by core's function `name` (layout as the imports'); leaves where that fails. */
   protected abstract missed(name: Miss, linear: Expr, size: number): Expr;
 
@@ -65,6 +63,7 @@ export abstract class MachineEmitter extends Emitter {
       hit,
       () => w.add(w.wrap(linear), w.load('i32', entry, L.TLB_ADDEND)),
       () => this.missed(miss, linear, size),
+      true,
     );
   }
 
@@ -74,6 +73,10 @@ export abstract class MachineEmitter extends Emitter {
 
   writePointer(linear: Expr, size: number): Expr {
     return this.pointerTo(this.let(linear), size, L.TLB_WRITE, 'memWrite');
+  }
+
+  updatePointer(linear: Expr, size: number): Expr {
+    return this.pointerTo(this.let(linear), size, L.TLB_WRITE, 'memRmw');
   }
 
   read(operand: Operand): Expr {
@@ -130,7 +133,7 @@ export abstract class MachineEmitter extends Emitter {
       this.write(operand, compute(this.read(operand)));
       return;
     }
-    const p = this.pointerTo(this.address(operand), operand.size, L.TLB_WRITE, 'memRmw');
+    const p = this.updatePointer(this.address(operand), operand.size);
     const old = this.let(this.loadInt(p, operand.size));
     this.storeInt(p, compute(old), operand.size);
     this.commit(p);
@@ -201,7 +204,7 @@ export abstract class MachineEmitter extends Emitter {
   }
 
   faultIf(failed: Expr): void {
-    this.f.if(failed, () => this.fault());
+    this.f.if(failed, () => this.fault(), undefined, false);
   }
 
   /** Calls core's `name`; the result is a value still to be evaluated. */

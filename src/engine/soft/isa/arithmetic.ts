@@ -246,8 +246,7 @@ for (const [name, pattern, operand, half] of [
   op(name, [[pattern, operand]], { lock: true, writes: true }, (e, dst) => {
     const address = e.address(dst);
     if (half === 8) e.raiseIf(w.wrap(w.and(address, w.i64c(15))), 13, w.i32c(0));
-    const p = e.call('memRmw', 'i32', address, w.i32c(half * 2));
-    e.faultIf(w.eqz(p));
+    const p = e.updatePointer(address, half * 2);
     const low = e.let(e.loadInt(p, half));
     const high = e.let(e.loadInt(e.let(w.add(p, w.i32c(half))), half));
     const equal = e.let(w.and(w.eq(low, e.gpr(0, half)), w.eq(high, e.gpr(2, half))));

@@ -7,6 +7,7 @@ import { i8x16, i16x8, i32x4, i32x4c, i64x2, i64x2c, i64x2same, select, v128, ze
 import { InstructionList } from './define.js';
 import { dwordIndexes } from './sse-integer.js';
 import { SIGN_BLENDS } from './sse4.js';
+import { loadMxcsr, storeMxcsr } from './system.js';
 import { FEATURE, immediate } from './vector.js';
 import { eachHalf, type Halves, isWide, lengths, readHalves, writeHalves } from './vex.js';
 
@@ -65,13 +66,13 @@ for (const [mode, count] of [
       for (let n = 0; n < count; n++) for (const half of halves) e.clearHalf(n, half);
     });
 
-op('vldmxcsr', [['VEX.LZ.NP.0F.WIG AE /2', 'Md']], AVX, (e) => {
+op('vldmxcsr', [['VEX.LZ.NP.0F.WIG AE /2', 'Md']], AVX, (e, src) => {
   e.requireAvx();
-  e.core('op_ldmxcsr', 1);
+  loadMxcsr(e, src);
 });
-op('vstmxcsr', [['VEX.LZ.NP.0F.WIG AE /3', 'Md']], { feature: 'avx', writes: true }, (e) => {
+op('vstmxcsr', [['VEX.LZ.NP.0F.WIG AE /3', 'Md']], { feature: 'avx', writes: true }, (e, dst) => {
   e.requireAvx();
-  e.core('op_stmxcsr', 1);
+  storeMxcsr(e, dst);
 });
 
 // ---- masks, tests ------------------------------------------------------------------------------------------------------

@@ -50,8 +50,7 @@ for (const [name, opcode, extension, change] of TESTS) {
     const linear = e.let(e.maskAddress(w.add(e.address(dst), unit)));
     const n = e.let(w.and(w.wrap(index), w.i32c(size * 8 - 1)));
     const nt = e.let(size === 8 ? w.extendU(n) : n);
-    const p = e.call(change ? 'memRmw' : 'memRead', 'i32', linear, w.i32c(size));
-    e.faultIf(w.eqz(p));
+    const p = change ? e.updatePointer(linear, size) : e.readPointer(linear, size);
     const a = e.let(e.loadInt(p, size));
     e.setCarry(e.let(w.and(w.wrap(w.shrU(a, nt)), w.i32c(1))));
     if (change) {

@@ -1,8 +1,9 @@
 /**
  * Floating point lanes, exact in result and MXCSR. The native operator of Wasm does the work where it must give the same
- * bits and the same exceptions as the processor: MXCSR rounds to nearest, masks everything, neither DAZ nor FTZ is on, PE
- * is already set (so an inexact result changes nothing), no operand is denormal, and the result is normal and away from
- * underflow, or an exact zero. Everything else goes to core/float.
+ * bits and the same exceptions as the processor: MXCSR rounds to nearest, masks everything, neither DAZ nor FTZ is on, no
+ * operand is denormal, the result is normal and away from underflow, and either PE is already set (so an inexact result
+ * changes nothing) or the result is exact. Exact zeros and infinities are the rarer case. Everything else is slow: the
+ * interpreter calls core/float, a region leaves it to the interpreter.
  */
 import { type Emitter, LANES_D, LANES_D0, LANES_S, LANES_S0 } from '../emit/emitter.js';
 import * as L from '../layout.js';
@@ -54,79 +55,95 @@ const isZero = (f: Format, a: Expr) => w.eqz(withoutSign(f, a));
 const isNormalOrZero = (f: Format, a: Expr) =>
   w.geU(w.sub(withoutSign(f, a), constant(f, 1n)), constant(f, shifted(f, 1) - 1n));
 
-/** All of these, some of which may be known already. */
-function all(...conditions: readonly (Expr | undefined)[]): Expr {
-  return conditions.reduce<Expr>((x, y) => (y ? (x.constant === 1 ? y : w.and(x, y)) : x), w.i32c(1));
-}
-
 /** Whether `a` is not denormal; undefined: it is known not to be. */
 const notDenormal = (e: Emitter, f: Format, a: Expr): Expr | undefined =>
   e.isTame(a, f.lanes) ? undefined : isNormalOrZero(f, a);
 /** Zero, normal or infinite: nothing that a comparison raises anything for. */
-export function ordinary(e: Emitter, f: Format, a: Expr, b: Expr): Expr {
+export function ordinary(e: Emitter, f: Format, a: Expr, b: Expr): Conditions {
   const [x, y] = [f.native.fromBits(a), f.native.fromBits(b)];
-  return all(w.or(f.native.lt(x, y), f.native.ge(x, y)), notDenormal(e, f, a), notDenormal(e, f, b));
+  return [w.or(f.native.lt(x, y), f.native.ge(x, y)), notDenormal(e, f, a), notDenormal(e, f, b)];
 }
 
 /** MXCSR plain and the value normal, finite, not of the smallest exponent (it may have been tiny before rounding). */
-function isSafe(e: Emitter, f: Format, a: Expr): Expr {
-  const limit = e.plainLimit(constant(f, shifted(f, f.maxExponent - 2)));
-  return w.ltU(w.sub(withoutSign(f, a), constant(f, shifted(f, 2))), limit);
+function isSafe(e: Emitter, f: Format, a: Expr, exact = false): Expr {
+  const limit = constant(f, shifted(f, f.maxExponent - 2));
+  return w.ltU(w.sub(withoutSign(f, a), constant(f, shifted(f, 2))), exact ? limit : e.plainLimit(limit));
 }
 
+/** What all must hold; undefined ones are known to. */
+type Conditions = readonly (Expr | undefined)[];
+
 /**
- * The native operator's result where that is right (`fast`), or in a rarer case (`second`), else core's, whose exceptions
- * are committed. None of the operands nor the result is denormal on the first two ways.
+ * The native operator's result where that is right (`fast`), or in a rarer case (`second`), else the slow one. None of the
+ * operands nor the result is denormal on the first two ways.
  */
 function outcome(
   e: Emitter,
   f: Format,
   native: Expr,
-  operands: readonly Expr[],
-  fast: (r: Expr) => Expr,
-  second: ((r: Expr) => Expr) | undefined,
+  fast: (r: Expr) => Conditions,
+  second: ((r: Expr) => Conditions) | undefined,
   compute: () => Expr,
 ): Expr {
   const local = e.f.temp(native.type);
   e.f.set(local, native);
   const bits = f.native.toBits(w.localGet(local, native.type, true));
-  const slow = () => e.f.set(local, f.native.fromBits(e.floatSlow(f.lanes, operands, compute)));
-  e.if(w.eqz(fast(bits)), () => {
-    if (second) e.if(w.eqz(second(bits)), slow);
-    else slow();
-  });
+  const slow = () => {
+    const r = e.floatSlow(compute);
+    if (r) e.f.set(local, f.native.fromBits(r));
+  };
+  e.unless(fast(bits), () => (second ? e.unless(second(bits), slow) : slow()));
   e.tame(bits, f.lanes);
   return bits;
 }
 
-/** Whether a zero result is exact, given the operands. */
-function exactZero(f: Format, kind: Arithmetic, a: Expr, b: Expr): Expr {
-  if (kind === 'mul') return w.or(isZero(f, a), isZero(f, b));
-  return kind === 'div' ? isZero(f, a) : w.i32c(1);
+const isInfinite = (f: Format, a: Expr) => w.eq(withoutSign(f, a), constant(f, shifted(f, f.maxExponent)));
+/** Half of the significand is enough: the product of two such is exact. */
+const isShort = (f: Format, a: Expr) => w.eqz(w.and(a, constant(f, (1n << BigInt((f.fraction + 2) >> 1)) - 1n)));
+
+/** Whether r = a op b is exact, and none of them is a NaN. For zeros and infinities that is for r to say; see `second`. */
+function isExact(f: Format, kind: Arithmetic, a: Expr, b: Expr, r: Expr): Expr {
+  const { fromBits, add, sub, mul, eq } = f.native;
+  const [x, y, z] = [fromBits(a), fromBits(b), fromBits(r)];
+  if (kind === 'mul') return w.and(isShort(f, a), isShort(f, b));
+  if (kind === 'div') return w.and(w.and(isShort(f, b), isShort(f, r)), eq(mul(z, y), x));
+  // What rounding has taken away (Knuth's two-sum) is nothing.
+  const other = kind === 'add' ? sub(z, x) : sub(x, z);
+  const first = kind === 'add' ? sub(z, other) : add(z, other);
+  return w.and(eq(first, x), eq(other, y));
+}
+
+/** Exact zero results, infinite ones of infinite operands, and exact ones: PE need not be set for these. */
+function isClean(f: Format, kind: Arithmetic, a: Expr, b: Expr, r: Expr, safe: Expr): Expr {
+  const infinite = kind === 'div' ? isInfinite(f, a) : w.or(isInfinite(f, a), isInfinite(f, b));
+  let zero = kind === 'mul' ? w.or(isZero(f, a), isZero(f, b)) : w.i32c(1);
+  if (kind === 'div') zero = w.or(isZero(f, a), isInfinite(f, b));
+  const finite = w.or(w.and(isZero(f, r), zero), w.and(safe, isExact(f, kind, a, b, r)));
+  return w.or(finite, w.and(isInfinite(f, r), infinite));
 }
 
 /** a + b and the like on bits. */
 export function scalar(e: Emitter, f: Format, kind: Arithmetic, a: Expr, b: Expr): Expr {
-  const operands = () => all(notDenormal(e, f, a), notDenormal(e, f, b));
+  const operands = () => [notDenormal(e, f, a), notDenormal(e, f, b)];
   return outcome(
     e,
     f,
     f.native[kind](f.native.fromBits(a), f.native.fromBits(b)),
-    [a, b],
-    (r) => all(isSafe(e, f, r), operands()),
-    (r) => all(e.plainFloat(), isZero(f, r), exactZero(f, kind, a, b), operands()),
+    (r) => [isSafe(e, f, r), ...operands()],
+    (r) => [e.maskedFloat(), ...operands(), isClean(f, kind, a, b, r, isSafe(e, f, r, true))],
     () => e.call(`sse_${kind}_${f.suffix}`, f.bits, a, b),
   );
 }
 
 export function scalarSqrt(e: Emitter, f: Format, a: Expr): Expr {
+  const { fromBits, mul, eq } = f.native;
+  const exact = (r: Expr) => w.and(isShort(f, r), eq(mul(fromBits(r), fromBits(r)), fromBits(a)));
   return outcome(
     e,
     f,
-    f.native.sqrt(f.native.fromBits(a)),
-    [a],
-    (r) => all(isSafe(e, f, r), notDenormal(e, f, a)),
-    () => all(e.plainFloat(), isZero(f, a)),
+    f.native.sqrt(fromBits(a)),
+    (r) => [isSafe(e, f, r), notDenormal(e, f, a)],
+    (r) => [e.maskedFloat(), w.or(isZero(f, a), w.and(isSafe(e, f, r, true), exact(r))), notDenormal(e, f, a)],
     () => e.call(`sse_sqrt_${f.suffix}`, f.bits, a),
   );
 }
@@ -139,7 +156,6 @@ export function scalarExtreme(e: Emitter, f: Format, kind: 'min' | 'max', a: Exp
     e,
     f,
     w.select(first, x, y),
-    [a, b],
     () => ordinary(e, f, a, b),
     undefined,
     () => e.call(`sse_${kind}_${f.suffix}`, f.bits, a, b),
@@ -151,14 +167,22 @@ export function scalarCompare(e: Emitter, f: Format, a: Expr, b: Expr, imm: Expr
   const n = e.let(w.and(imm, w.i32c(7)));
   const which = w.and(n, w.i32c(3));
   const test = (op: 'eq' | 'lt' | 'le') => f.native[op](f.native.fromBits(a), f.native.fromBits(b));
-  const value = () => {
-    const upper = w.select(w.eq(which, w.i32c(2)), test('le'), w.i32c(0));
-    const positive = w.select(w.eqz(which), test('eq'), w.select(w.eq(which, w.i32c(1)), test('lt'), upper));
-    const mask = w.sub(w.i32c(0), w.xor(positive, w.shrU(n, w.i32c(2))));
-    return e.let(f.bits === 'i64' ? w.extendS(mask) : mask);
-  };
-  const slow = () => e.call(`sse_cmp_${f.suffix}`, f.bits, a, b, n);
-  return e.choose(f.bits, ordinary(e, f, a, b), value, () => e.floatSlow(f.lanes, [a, b], slow));
+  const upper = w.select(w.eq(which, w.i32c(2)), test('le'), w.i32c(0));
+  const positive = w.select(w.eqz(which), test('eq'), w.select(w.eq(which, w.i32c(1)), test('lt'), upper));
+  const mask = w.sub(w.i32c(0), w.xor(positive, w.shrU(n, w.i32c(2))));
+  const native = f.bits === 'i64' ? w.extendS(mask) : mask;
+  return converted(e, native, ordinary(e, f, a, b), () => e.call(`sse_cmp_${f.suffix}`, f.bits, a, b, n));
+}
+
+/** A result that is no float: `native` where the conditions hold. */
+export function converted(e: Emitter, native: Expr, fast: Conditions, compute: () => Expr): Expr {
+  const local = e.f.temp(native.type);
+  e.f.set(local, native);
+  e.unless(fast, () => {
+    const r = e.floatSlow(compute);
+    if (r) e.f.set(local, r);
+  });
+  return w.localGet(local, native.type, true);
 }
 
 /** COMIS and UCOMIS: ZF, PF, CF as in EFLAGS. */
@@ -175,13 +199,10 @@ export function toInteger(e: Emitter, f: Format, truncate: boolean, size: number
   const limit = size === 8 ? 2 ** 63 : 2 ** 31;
   const inside = f.native.lt(f.native.abs(rounded), f.bits === 'i64' ? w.f64c(limit) : w.f32c(limit));
   const native = size === 8 ? f.native.truncSatI64 : f.native.truncSatI32;
+  // With PE set, or without anything to round away.
+  const quiet = w.or(e.plainFloat(), w.and(e.maskedFloat(), f.native.eq(f.native.nearest(x), x)));
   const slow = () => e.call(`sse_${f.suffix}_to_${type}`, type, a, w.i32c(truncate ? 1 : 0));
-  return e.choose(
-    type,
-    w.and(e.plainFloat(), inside),
-    () => e.let(native(rounded)),
-    () => e.floatSlow(0, [], slow),
-  );
+  return converted(e, native(rounded), [inside, quiet], slow);
 }
 
 /** CVTSI2SS and the like. Only an i32 to a double is always exact. */
@@ -192,12 +213,14 @@ export function fromInteger(e: Emitter, f: Format, v: Expr): Expr {
     e.tame(bits, f.lanes);
     return bits;
   }
+  // Within 24 or 53 bits nothing is rounded.
+  const limit = w.intc(v.type, 1n << BigInt(f.fraction));
+  const small = w.ltU(w.add(v, limit), w.shl(limit, w.intc(v.type, 1)));
   return outcome(
     e,
     f,
     native,
-    [],
-    () => e.plainFloat(),
+    () => [w.or(small, e.plainFloat())],
     undefined,
     () => e.call(`sse_int_to_${f.suffix}`, f.bits, w.extendS(v)),
   );
@@ -206,25 +229,24 @@ export function fromInteger(e: Emitter, f: Format, v: Expr): Expr {
 /** CVTSS2SD. Of what isn't denormal nothing denormal comes. */
 export function widen(e: Emitter, a: Expr): Expr {
   const x = f32.fromBits(a);
-  const local = e.f.temp('f64');
-  e.f.set(local, f64.promote(x));
-  const bits = f64.toBits(w.localGet(local, 'f64', true));
-  e.if(w.eqz(all(f32.eq(x, x), notDenormal(e, SINGLE, a))), () => {
-    const slow = () => e.call('sse_f32_to_f64', 'i64', a);
-    e.f.set(local, f64.fromBits(e.floatSlow(LANES_S0, [a], slow)));
-  });
-  e.tame(bits, LANES_D0);
-  return bits;
+  return outcome(
+    e,
+    DOUBLE,
+    f64.promote(x),
+    () => [f32.eq(x, x), notDenormal(e, SINGLE, a)],
+    undefined,
+    () => e.call('sse_f32_to_f64', 'i64', a),
+  );
 }
 
 export function narrow(e: Emitter, a: Expr): Expr {
+  const same = (r: Expr) => f64.eq(f64.promote(f32.fromBits(r)), f64.fromBits(a));
   return outcome(
     e,
     SINGLE,
     f32.demote(f64.fromBits(a)),
-    [],
-    (r) => isSafe(e, SINGLE, r),
-    () => all(e.plainFloat(), isZero(DOUBLE, a)),
+    (r) => [isSafe(e, SINGLE, r)],
+    (r) => [e.maskedFloat(), w.or(isZero(DOUBLE, a), w.and(isSafe(e, SINGLE, r, true), same(r)))],
     () => e.call('sse_f64_to_f32', 'i32', a),
   );
 }
@@ -277,13 +299,11 @@ const B = w.i32c(L.VECTOR_B);
 const OUT = w.i32c(L.VECTOR_OUT);
 
 /** All lanes through core/float, which commits them together. `args` come between or after addresses as core has them. */
-function inCore(e: Emitter, lanes: number, name: string, args: readonly Expr[], a: Expr, b?: Expr): Expr {
-  return e.floatSlow(lanes, b ? [a, b] : [a], () => {
-    e.setState(L.VECTOR_A, a);
-    if (b) e.setState(L.VECTOR_B, b);
-    e.faultIf(e.call(name, 'i32', ...args));
-    return e.let(e.state(L.VECTOR_OUT, 'v128'));
-  });
+function inCore(e: Emitter, name: string, args: readonly Expr[], a: Expr, b?: Expr): Expr {
+  e.setState(L.VECTOR_A, a);
+  if (b) e.setState(L.VECTOR_B, b);
+  e.faultIf(e.call(name, 'i32', ...args));
+  return e.let(e.state(L.VECTOR_OUT, 'v128'));
 }
 
 /** RCPPS, RSQRTPS: approximations that raise nothing. */
@@ -294,12 +314,12 @@ export function approximate(e: Emitter, name: 'rcp' | 'rsqrt', a: Expr): Expr {
 }
 
 export function packedRound(e: Emitter, f: PackedFormat, a: Expr, imm: Expr): Expr {
-  return inCore(e, 0, `sse_round_${f.suffix}`, [OUT, A, imm], a);
+  return inCore(e, `sse_round_${f.suffix}`, [OUT, A, imm], a);
 }
 
 /** DPPS, DPPD. */
 export function dotProduct(e: Emitter, f: PackedFormat, a: Expr, b: Expr, imm: Expr): Expr {
-  return inCore(e, 0, `sse_dp${f.suffix}`, [OUT, A, B, imm], a, b);
+  return inCore(e, `sse_dp${f.suffix}`, [OUT, A, B, imm], a, b);
 }
 
 /** As `outcome`, for vectors. */
@@ -307,18 +327,18 @@ function packedOutcome(
   e: Emitter,
   lanes: number,
   native: Expr,
-  fast: (r: Expr) => Expr,
-  second: ((r: Expr) => Expr) | undefined,
-  slow: () => Expr,
+  fast: (r: Expr) => Conditions,
+  second: ((r: Expr) => Conditions) | undefined,
+  compute: () => Expr,
 ): Expr {
   const local = e.f.temp('v128');
   e.f.set(local, native);
   const r = w.localGet(local, 'v128', true);
-  const bySlow = () => e.f.set(local, slow());
-  e.if(w.eqz(fast(r)), () => {
-    if (second) e.if(w.eqz(second(r)), bySlow);
-    else bySlow();
-  });
+  const slow = () => {
+    const value = e.floatSlow(compute);
+    if (value) e.f.set(local, value);
+  };
+  e.unless(fast(r), () => (second ? e.unless(second(r), slow) : slow()));
   e.tame(r, lanes);
   return r;
 }
@@ -330,41 +350,48 @@ function denormals(e: Emitter, f: PackedFormat, ...vectors: readonly Expr[]): Ex
 }
 const without = (mask: Expr, lanes: Expr | undefined): Expr => (lanes ? v128.andnot(mask, lanes) : mask);
 
+/** Lanes in which a sum is exact (see isExact): the other operations say nothing of that. */
+function exactLanes(f: PackedFormat, kind: Arithmetic, a: Expr, b: Expr, r: Expr): Expr {
+  if (kind === 'mul' || kind === 'div') return zero;
+  const { add, sub, eq } = f.native;
+  const other = kind === 'add' ? sub(r, a) : sub(a, r);
+  const first = kind === 'add' ? sub(r, other) : add(r, other);
+  return v128.and(eq(first, a), eq(other, b));
+}
+
 export function packed(e: Emitter, f: PackedFormat, kind: Arithmetic | 'addsub', a: Expr, b: Expr): Expr {
-  const native = kind === 'addsub' ? f.native.add(a, v128.xor(b, f.evenSigns)) : f.native[kind](a, b);
-  const check = (r: Expr, zeros: boolean) => {
-    const m = e.let(f.magnitude(r));
-    let good = f.isSafe(m);
-    if (zeros) {
-      let exact = f.isZero(m);
-      if (kind === 'mul') exact = v128.and(exact, v128.or(f.isZero(f.magnitude(a)), f.isZero(f.magnitude(b))));
-      if (kind === 'div') exact = v128.and(exact, f.isZero(f.magnitude(a)));
-      good = v128.or(good, exact);
-    }
-    return w.and(e.plainFloat(), f.allTrue(without(good, denormals(e, f, a, b))));
+  const second = kind === 'addsub' ? e.let(v128.xor(b, f.evenSigns)) : b;
+  const same = kind === 'addsub' ? 'add' : kind;
+  const fast = (r: Expr): Conditions => {
+    const good = f.isSafe(e.let(f.magnitude(r)));
+    return [e.plainFloat(), f.allTrue(without(good, denormals(e, f, a, b)))];
   };
-  return packedOutcome(
-    e,
-    f.lanes,
-    native,
-    (r) => check(r, false),
-    (r) => check(r, true),
-    () =>
-      kind === 'addsub'
-        ? inCore(e, f.lanes, `sse_addsub_${f.suffix}`, [OUT, A, B], a, b)
-        : inCore(e, f.lanes, `sse_${f.suffix}`, [w.i32c(OP[kind]), OUT, A, B], a, b),
+  /** Exact zeros beside safe lanes, which must be exact where PE isn't set. */
+  const zeros = (r: Expr): Conditions => {
+    const m = e.let(f.magnitude(r));
+    const quiet = e.let(select(e.plainFloat(), i32x4c(-1), exactLanes(f, same, a, second, r)));
+    let exact = f.isZero(m);
+    if (kind === 'mul') exact = v128.and(exact, v128.or(f.isZero(f.magnitude(a)), f.isZero(f.magnitude(b))));
+    if (kind === 'div') exact = v128.and(exact, f.isZero(f.magnitude(a)));
+    const good = v128.or(v128.and(f.isSafe(m), quiet), exact);
+    return [e.maskedFloat(), f.allTrue(without(good, denormals(e, f, a, b)))];
+  };
+  return packedOutcome(e, f.lanes, f.native[same](a, second), fast, zeros, () =>
+    kind === 'addsub'
+      ? inCore(e, `sse_addsub_${f.suffix}`, [OUT, A, B], a, b)
+      : inCore(e, `sse_${f.suffix}`, [w.i32c(OP[kind]), OUT, A, B], a, b),
   );
 }
 
 export function packedSqrt(e: Emitter, f: PackedFormat, a: Expr): Expr {
-  const check = (r: Expr) => {
+  const fast = (r: Expr): Conditions => {
     // -NaN's magnitude is no safe one; a negative operand gives NaN.
     const m = e.let(f.magnitude(r));
     const good = without(v128.or(f.isSafe(m), f.isZero(m)), denormals(e, f, a));
-    return w.and(e.plainFloat(), f.allTrue(good));
+    return [e.plainFloat(), f.allTrue(good)];
   };
-  const slow = () => inCore(e, f.lanes, `sse_${f.suffix}`, [w.i32c(OP.sqrt), OUT, A, B], a, a);
-  return packedOutcome(e, f.lanes, f.native.sqrt(a), check, undefined, slow);
+  const slow = () => inCore(e, `sse_${f.suffix}`, [w.i32c(OP.sqrt), OUT, A, B], a, a);
+  return packedOutcome(e, f.lanes, f.native.sqrt(a), fast, undefined, slow);
 }
 
 /** No lane is a NaN or denormal. */
@@ -376,40 +403,25 @@ export function allOrdinary(e: Emitter, f: PackedFormat, a: Expr, b?: Expr): Exp
 export function packedExtreme(e: Emitter, f: PackedFormat, kind: 'min' | 'max', a: Expr, b: Expr): Expr {
   // pmin(x, y) is y < x ? y : x, so the operands change places.
   const native = kind === 'min' ? f.native.pmin(b, a) : f.native.pmax(b, a);
-  const slow = () => inCore(e, f.lanes, `sse_${f.suffix}`, [w.i32c(OP[kind]), OUT, A, B], a, b);
-  return packedOutcome(e, f.lanes, native, () => allOrdinary(e, f, a, b), undefined, slow);
+  const slow = () => inCore(e, `sse_${f.suffix}`, [w.i32c(OP[kind]), OUT, A, B], a, b);
+  return packedOutcome(e, f.lanes, native, () => [allOrdinary(e, f, a, b)], undefined, slow);
 }
 
 export function packedCompare(e: Emitter, f: PackedFormat, a: Expr, b: Expr, imm: Expr): Expr {
   const n = e.let(w.and(imm, w.i32c(7)));
   const which = w.and(n, w.i32c(3));
-  const native = () => {
-    const upper = select(w.eq(which, w.i32c(2)), f.native.le(a, b), zero);
-    const rest = select(w.eq(which, w.i32c(1)), f.native.lt(a, b), upper);
-    const positive = select(w.eqz(which), f.native.eq(a, b), rest);
-    return e.let(v128.xor(positive, i32x4.splat(w.sub(w.i32c(0), w.shrU(n, w.i32c(2))))));
-  };
-  const slow = () => inCore(e, f.lanes, `sse_cmp_${f.suffix}`, [OUT, A, B, n], a, b);
-  return e.choose('v128', allOrdinary(e, f, a, b), native, slow);
+  const upper = select(w.eq(which, w.i32c(2)), f.native.le(a, b), zero);
+  const rest = select(w.eq(which, w.i32c(1)), f.native.lt(a, b), upper);
+  const positive = select(w.eqz(which), f.native.eq(a, b), rest);
+  const native = v128.xor(positive, i32x4.splat(w.sub(w.i32c(0), w.shrU(n, w.i32c(2)))));
+  const slow = () => inCore(e, `sse_cmp_${f.suffix}`, [OUT, A, B, n], a, b);
+  return converted(e, native, [allOrdinary(e, f, a, b)], slow);
 }
 
 // ---- packed conversions ------------------------------------------------------------------------------------------------
 
-function converted(
-  e: Emitter,
-  fast: Expr,
-  native: () => Expr,
-  a: Expr,
-  name: string,
-  ...args: readonly number[]
-): Expr {
-  return e.choose(
-    'v128',
-    fast,
-    () => e.let(native()),
-    () => inCore(e, 0, `sse_cvt_${name}`, [OUT, A, ...args.map(w.i32c)], a),
-  );
-}
+const convertInCore = (e: Emitter, a: Expr, name: string, ...args: readonly number[]) =>
+  inCore(e, `sse_cvt_${name}`, [OUT, A, ...args.map(w.i32c)], a);
 
 const TWO_31_SINGLES = i32x4c(0x4f000000);
 const TWO_31_DOUBLES = i64x2same(0x41e0000000000000n);
@@ -417,31 +429,28 @@ const TWO_31_DOUBLES = i64x2same(0x41e0000000000000n);
 export function singlesToIntegers(e: Emitter, truncate: boolean, a: Expr): Expr {
   const x = e.let(truncate ? a : f32x4.nearest(a));
   const inside = i32x4.allTrue(f32x4.lt(f32x4.abs(x), TWO_31_SINGLES));
-  return converted(e, w.and(e.plainFloat(), inside), () => i32x4.truncSatF32x4S(x), a, 'ps2dq', truncate ? 1 : 0, 4);
+  const slow = () => convertInCore(e, a, 'ps2dq', truncate ? 1 : 0, 4);
+  return converted(e, i32x4.truncSatF32x4S(x), [e.plainFloat(), inside], slow);
 }
 
 /** Two integers below zeros. */
 export function doublesToIntegers(e: Emitter, truncate: boolean, a: Expr): Expr {
   const x = e.let(truncate ? a : f64x2.nearest(a));
   const inside = i64x2.allTrue(f64x2.lt(f64x2.abs(x), TWO_31_DOUBLES));
-  return converted(
-    e,
-    w.and(e.plainFloat(), inside),
-    () => i32x4.truncSatF64x2SZero(x),
-    a,
-    'pd2dq',
-    truncate ? 1 : 0,
-    16,
-  );
+  const slow = () => convertInCore(e, a, 'pd2dq', truncate ? 1 : 0, 16);
+  return converted(e, i32x4.truncSatF64x2SZero(x), [e.plainFloat(), inside], slow);
 }
 
 export function integersToSingles(e: Emitter, a: Expr): Expr {
-  return converted(e, e.plainFloat(), () => f32x4.convertI32x4S(a), a, 'dq2ps', 4);
+  const small = i32x4.allTrue(i32x4.ltU(i32x4.add(a, i32x4c(1 << 24)), i32x4c(1 << 25)));
+  const slow = () => convertInCore(e, a, 'dq2ps', 4);
+  return converted(e, f32x4.convertI32x4S(a), [w.or(e.plainFloat(), small)], slow);
 }
 
 /** The low two singles; the upper half of `a` must be zero. */
 export function singlesToDoubles(e: Emitter, a: Expr): Expr {
-  return converted(e, allOrdinary(e, SINGLES, a), () => f64x2.promoteLowF32x4(a), a, 'ps2pd');
+  const slow = () => convertInCore(e, a, 'ps2pd');
+  return packedOutcome(e, LANES_D, f64x2.promoteLowF32x4(a), () => [allOrdinary(e, SINGLES, a)], undefined, slow);
 }
 
 /** Two singles below zeros. */
@@ -449,5 +458,13 @@ export function doublesToSingles(e: Emitter, a: Expr): Expr {
   const m = e.let(DOUBLES.magnitude(a));
   // From 2^-124 to 2^127 the result is a safe single.
   const inside = v128.or(within(m, 899n << 52n, 1150n << 52n), i64x2.eq(m, zero));
-  return converted(e, w.and(e.plainFloat(), i64x2.allTrue(inside)), () => f32x4.demoteF64x2Zero(a), a, 'pd2ps');
+  const slow = () => convertInCore(e, a, 'pd2ps');
+  return packedOutcome(
+    e,
+    LANES_S,
+    f32x4.demoteF64x2Zero(a),
+    () => [e.plainFloat(), i64x2.allTrue(inside)],
+    undefined,
+    slow,
+  );
 }

@@ -174,13 +174,12 @@ op('xlat', [['D7', '']], { rep: true }, (e) => e.core('op_xlat'));
 
 // ---- flags -------------------------------------------------------------------------------------------------------------
 
+const AH: Operand = { kind: 'fixed', size: 1, register: 1 };
 op('lahf', [['9F', '']], {}, (e) => {
-  const flags = e.call('getFlags', 'i32');
-  e.f.do(w.store('i32_8', w.i32c(0), flags, L.REGS + 1));
+  e.write(AH, e.call('getFlags', 'i32'));
 });
 op('sahf', [['9E', '']], {}, (e) => {
-  const ah = w.load('i32_8u', w.i32c(0), L.REGS + 1);
-  e.callVoid('setFlags', ah, w.i32c(0xd5));
+  e.callVoid('setFlags', e.read(AH), w.i32c(0xd5));
 });
 // Undocumented, but every processor has it: AL from CF.
 op('salc', [['D6 i64', '']], {}, (e) => e.setGpr(RAX, 1, w.sub(w.i32c(0), e.carry())));
@@ -233,14 +232,14 @@ op('pop', [['8F /0 mem d64', 'Ev']], { stack: true, writes: true }, (e, dst) => 
   const size = sizeOf(dst);
   const value = e.top(size);
   const before = e.gpr(RSP, 8);
-  const restore = () => e.setGpr(RSP, 8, before);
   e.drop(w.i32c(size));
+  const after = e.gpr(RSP, 8);
   const address = e.address(dst);
-  const p = e.call('memWrite', 'i32', address, w.i32c(size));
-  e.if(w.eqz(p), restore);
-  e.faultIf(w.eqz(p));
+  e.setGpr(RSP, 8, before);
+  const p = e.writePointer(address, size);
   e.storeInt(p, value, size);
   e.commit(p);
+  e.setGpr(RSP, 8, after);
 });
 for (const [name, pattern, seg] of [
   ['push', '06 i64', L.ES],

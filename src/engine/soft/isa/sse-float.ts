@@ -154,7 +154,8 @@ for (const [name, opcode, quiet] of [
 
 function convertScalar(convert: (e: Emitter, v: Expr, dst: Operand) => Expr, fromInteger = false) {
   return (e: Emitter, dst: Operand, src: Operand): void => {
-    begin(e, dst, src);
+    // Not `begin`: from memory to a general register none of the operands tells.
+    e.requireSse();
     e.write(dst, convert(e, fromInteger ? e.read(src) : e.readFloat(src), dst));
   };
 }

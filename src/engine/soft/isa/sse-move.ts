@@ -76,7 +76,7 @@ op(
   ],
   { writes: true },
   (e, dst, src) => {
-    begin(e, src);
+    begin(e, dst, src);
     const v = e.read(src);
     if (dst.kind === 'mmx') writeMmx(e, dst, v);
     else {

@@ -2,8 +2,10 @@
  * System instructions: everything that looks at privilege, segments or control state. The work is done in core (AssemblyScript); here
  * are the encodings and what core needs to know beside the record.
  */
-import type { Emitter } from '../emit/emitter.js';
+import { type Emitter, VECTOR } from '../emit/emitter.js';
+import type { Operand } from '../emit/operands.js';
 import * as L from '../layout.js';
+import * as w from '../wasm/ops.js';
 import { type Attributes, type Encoding, InstructionList } from './define.js';
 
 export const system = new InstructionList();
@@ -178,8 +180,22 @@ for (const [name, digit] of [
 // ---- state images and caches -----------------------------------------------------------------------------------------
 sized('fxsave', [['NP 0F AE /0 mem', 'Mx512']], WRITES, 'op_fxsave');
 sized('fxrstor', [['NP 0F AE /1 mem', 'Mx512']], {}, 'op_fxrstor');
-op('ldmxcsr', [['NP 0F AE /2 mem', 'Md']], {}, 'op_ldmxcsr', 0);
-op('stmxcsr', [['NP 0F AE /3 mem', 'Md']], WRITES, 'op_stmxcsr', 0);
+export function loadMxcsr(e: Emitter, src: Operand): void {
+  const value = e.read(src);
+  e.raiseIf(w.and(value, w.i32c(~0xffff)), VECTOR.GP, w.i32c(0));
+  e.setState(L.MXCSR, value);
+}
+export function storeMxcsr(e: Emitter, dst: Operand): void {
+  e.write(dst, e.let(e.state(L.MXCSR, 'i32')));
+}
+system.op('ldmxcsr', [['NP 0F AE /2 mem', 'Md']], {}, (e, src) => {
+  e.requireSse();
+  loadMxcsr(e, src);
+});
+system.op('stmxcsr', [['NP 0F AE /3 mem', 'Md']], WRITES, (e, dst) => {
+  e.requireSse();
+  storeMxcsr(e, dst);
+});
 sized('xsave', [['NP 0F AE /4 mem', 'Mx512']], { writes: true, feature: 'xsave' }, 'op_xsave');
 sized('xrstor', [['NP 0F AE /5 mem', 'Mx512']], { feature: 'xsave' }, 'op_xrstor');
 sized('xsaveopt', [['NP 0F AE /6 mem', 'Mx512']], { writes: true, feature: 'xsaveopt' }, 'op_xsave');

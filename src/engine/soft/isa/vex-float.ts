@@ -54,13 +54,10 @@ function predicate(e: Emitter, n: Expr): Expr {
 
 function compareScalars(e: Emitter, f: F.Format, a: Expr, b: Expr, n: Expr): Expr {
   const [x, y] = [f.native.fromBits(a), f.native.fromBits(b)];
-  const native = () => {
-    const relation = w.select(f.native.eq(x, y), w.i32c(1), w.select(f.native.lt(x, y), w.i32c(0), w.i32c(2)));
-    const mask = w.sub(w.i32c(0), w.and(w.shrU(predicate(e, n), relation), w.i32c(1)));
-    return e.let(f.bits === 'i64' ? w.extendS(mask) : mask);
-  };
-  const slow = () => e.call(`sse_cmp_${f.suffix}`, f.bits, a, b, n);
-  return e.choose(f.bits, F.ordinary(e, f, a, b), native, () => e.floatSlow(f.lanes, [a, b], slow));
+  const relation = w.select(f.native.eq(x, y), w.i32c(1), w.select(f.native.lt(x, y), w.i32c(0), w.i32c(2)));
+  const mask = w.sub(w.i32c(0), w.and(w.shrU(predicate(e, n), relation), w.i32c(1)));
+  const native = f.bits === 'i64' ? w.extendS(mask) : mask;
+  return F.converted(e, native, F.ordinary(e, f, a, b), () => e.call(`sse_cmp_${f.suffix}`, f.bits, a, b, n));
 }
 
 function comparePacked(e: Emitter, f: F.PackedFormat, a: Expr, b: Expr, n: Expr): Expr {

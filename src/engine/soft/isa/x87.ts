@@ -101,20 +101,16 @@ op('fcompp', [['DE D9', '']], {}, calls('x87_com', 1, 0, 2));
 op('fucompp', [['DA E9', '']], {}, calls('x87_com', 1, 1, 2));
 
 for (const [name, pattern, quiet, popped] of [
-  ['fucomi', 'DB /5 mod3', 1, 0],
-  ['fcomi', 'DB /6 mod3', 0, 0],
-  ['fucomip', 'DF /5 mod3', 1, 1],
-  ['fcomip', 'DF /6 mod3', 0, 1],
+  ['fucomi', 'DB /5 mod3', true, 0],
+  ['fcomi', 'DB /6 mod3', false, 0],
+  ['fucomip', 'DF /5 mod3', true, 1],
+  ['fcomip', 'DF /6 mod3', false, 1],
 ] as const)
   op(
     name,
     [[pattern, 'STi']],
     {},
-    plain((e, st) => {
-      const flags = e.call('x87_comi', 'i32', e.number(st), n(quiet), n(popped));
-      const bit = (k: number) => w.and(w.shrU(flags, n(k)), n(1));
-      e.if(w.geS(flags, n(0)), () => e.flagsZpc(bit(6), bit(2), bit(0)));
-    }),
+    plain((e, st) => e.compareX87(st, quiet, popped)),
   );
 
 // ---- one operand, constants, functions ---------------------------------------------------------------------------------
@@ -218,9 +214,10 @@ for (const [name, pattern, operand, kind, popped] of [
     e.requireX87(true);
     const address = e.address(dst);
     const size = dst.kind === 'mem' ? dst.size : 0;
-    // An unmasked exception may forbid the write; a fault of the write must leave the stack as it was.
-    e.if(e.call('x87_store', 'i32', n(kind)), () => {
-      const p = e.writePointer(address, size);
+    // An unmasked exception may forbid the write, but not its fault; that must leave the stack as it was.
+    const stores = e.let(e.call('x87_store', 'i32', n(kind)));
+    const p = e.writePointer(address, size);
+    e.if(stores, () => {
       e.storeInt(p, e.loadInt(n(L.FLOAT_OUT), Math.min(size, 8)), Math.min(size, 8));
       if (size === 10) e.f.do(w.store('i32_16', p, e.loadInt(n(L.FLOAT_OUT + 8), 2), 8));
       e.commit(p);
@@ -252,14 +249,7 @@ op(
   'fstpnop',
   [['D9 /3 mod3', 'STi']],
   {},
-  plain((e, st) => {
-    const valid = w.and(w.shrU(e.state(L.FPU_TAG, 'i32'), e.state(L.FPU_TOP, 'i32')), n(1));
-    e.if(
-      valid,
-      () => e.callVoid('x87_fst', e.number(st), n(1)),
-      () => e.callVoid('x87_fincstp'),
-    );
-  }),
+  plain((e, st) => e.callVoid('x87_fstpnop', e.number(st))),
 );
 op(
   'fxch',

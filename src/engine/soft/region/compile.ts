@@ -11,11 +11,11 @@ import type { CoreImports } from '../emit/machine-emitter.js';
 import { FLOW } from '../isa/flow.js';
 import { jumpCache } from '../jump.js';
 import * as L from '../layout.js';
+import { LINK } from '../link.js';
 import { FunctionBuilder, type Label } from '../wasm/function.js';
 import type { Expr } from '../wasm/ops.js';
 import * as w from '../wasm/ops.js';
 import { type FlowGraph, flowGraph } from './graph.js';
-import { linkRegion } from './link.js';
 import { type DecodedBlock, type DecodedRecord, targetOf } from './record.js';
 import { type FlagState, RegionEmitter, type RegionFrame, Unsupported } from './region-emitter.js';
 
@@ -33,16 +33,14 @@ const FEW = 3;
 /**
  * @param blocks the entry first
  * @param indirect by block, the blocks that its indirect jump or return has been seen to go to
- * @param type index of the regions' function type
  * @returns undefined where the entry's first instruction is one that regions leave alone
  */
 export function compileRegion(
   blocks: readonly DecodedBlock[],
   indirect: readonly (readonly number[])[],
   imports: CoreImports,
-  type: number,
 ): CompiledRegion | undefined {
-  return new RegionCompiler(blocks, indirect, imports).compile(type);
+  return new RegionCompiler(blocks, indirect, imports).compile();
 }
 
 /** How the block being emitted goes on, as its last instruction has said. */
@@ -52,6 +50,7 @@ class RegionCompiler implements RegionFrame {
   readonly #f = new FunctionBuilder({ params: [], result: 'i32' });
   readonly #e: RegionEmitter;
   readonly #blocks: readonly DecodedBlock[];
+  readonly #link: number;
   readonly #indirect: readonly (readonly number[])[];
   readonly #graph: FlowGraph;
   readonly #byAddress = new Map<bigint, number>();
@@ -105,6 +104,7 @@ class RegionCompiler implements RegionFrame {
     this.#drops = f.local('i32');
     this.#condition = f.local('i32');
     this.#target = f.local('i64');
+    this.#link = imports.index('link', LINK.params, LINK.result);
     this.#e = new RegionEmitter(f, imports, this, blocks[0].mode, loadedRegisters(blocks));
   }
 
@@ -125,14 +125,14 @@ class RegionCompiler implements RegionFrame {
 
   // ---- the function ----------------------------------------------------------------------------------------------------------
 
-  compile(type: number): CompiledRegion | undefined {
+  compile(): CompiledRegion | undefined {
     const f = this.#f;
     f.block((exit) => {
       this.#exit = exit;
       this.#tree(0);
     });
     if (this.#useless) return undefined;
-    this.#epilogue(type);
+    this.#epilogue();
     f.inPrologue(() => this.#prologue());
     return { body: f, instructions: this.#instructions };
   }
@@ -147,24 +147,21 @@ class RegionCompiler implements RegionFrame {
     f.set(this.#checked, w.i32c(1));
     f.set(this.#drops, w.load('i32', w.i32c(0), L.REGION_DROPS));
     e.loadRegisters();
-    e.loadFlags();
+    e.takeOverFlags();
   }
 
-  #epilogue(type: number): void {
+  #epilogue(): void {
     const f = this.#f;
     const local = (index: number, type: 'i32' | 'i64') => w.localGet(index, type);
     this.#e.storeRegisters();
-    this.#e.storeFlags();
+    const way = [local(this.#rip, 'i64'), local(this.#from, 'i32'), local(this.#count, 'i32')];
     f.if(w.eqz(local(this.#rec, 'i32')), () => {
-      const rip = local(this.#rip, 'i64');
-      f.scope(() => linkRegion(f, type, rip, local(this.#from, 'i32'), local(this.#count, 'i32')));
+      this.#e.handOverFlags();
+      f.returnCall(this.#link, way);
     });
+    this.#e.storeFlags();
     f.do(w.store('i32', w.i32c(0), local(this.#count, 'i32'), L.COUNT));
     f.do(w.store('i32', w.i32c(0), local(this.#from, 'i32'), L.CUR_BLOCK));
-    f.if(w.eqz(local(this.#rec, 'i32')), () => {
-      f.do(w.store('i64', w.i32c(0), local(this.#rip, 'i64'), L.RIP));
-      f.return(w.i32c(L.JUMP));
-    });
     f.do(w.store('i64', w.i32c(0), local(this.#rip, 'i64'), L.REGS + L.R_PAGE));
     f.do(w.store('i32', w.i32c(0), local(this.#rec, 'i32'), L.CUR_REC));
     f.return(w.select(local(this.#faulted, 'i32'), w.i32c(L.FAULT), w.i32c(L.RESUME)));
@@ -198,10 +195,9 @@ class RegionCompiler implements RegionFrame {
   }
 
   #dispatch(): void {
-    const { dispatched, nodes } = this.#graph;
-    this.#e.flags = nodes[0].loop ? 'unknown' : 'settled';
+    const { dispatched } = this.#graph;
+    this.#e.flags = 'unknown';
     if (dispatched.length === 1) {
-      this.#flagsIn[0] = this.#e.flags;
       this.#tree(1);
       return;
     }
@@ -222,7 +218,7 @@ class RegionCompiler implements RegionFrame {
     e.delta = block.page - this.#blocks[0].page;
     e.flags = this.#graph.nodes[index + 1].loop ? 'unknown' : (this.#flagsIn[index] ?? 'unknown');
     this.#payFor(block);
-    e.enterBlock();
+    e.enterBlock(index);
     this.#offset = block.start;
     this.#ending = undefined;
     this.#first = block.records[0];
@@ -251,7 +247,7 @@ class RegionCompiler implements RegionFrame {
   #payFor(block: DecodedBlock): void {
     const f = this.#f;
     const count = w.localGet(this.#count, 'i32');
-    f.if(w.leS(count, w.i32c(0)), () => this.#leaveTo(this.#e.at(block.start)));
+    f.if(w.leS(count, w.i32c(0)), () => this.#leaveTo(this.#e.at(block.start)), undefined, false);
     f.set(this.#count, w.sub(count, w.i32c(block.count)));
   }
 
@@ -275,12 +271,12 @@ class RegionCompiler implements RegionFrame {
       return;
     }
     const index = this.#index;
-    const { flags } = e;
+    const state = e.save();
     const again = () => {
       this.#block = block;
       this.#index = index;
       e.delta = block.page - this.#blocks[0].page;
-      e.flags = flags;
+      e.restore(state);
     };
     f.if(w.localGet(this.#condition, 'i32'), () => this.#goTo(taken));
     again();
@@ -300,6 +296,10 @@ class RegionCompiler implements RegionFrame {
   #goToBlock(to: number, rip: Expr): void {
     const f = this.#f;
     const e = this.#e;
+    if (!e.mayEnter(to)) {
+      this.#leaveTo(rip);
+      return;
+    }
     e.publishFlags();
     if (this.#blocks[to].page !== this.#block.page) this.#checkMapping(this.#blocks[to], rip);
     const { nodes, dispatched } = this.#graph;
@@ -324,7 +324,7 @@ class RegionCompiler implements RegionFrame {
     const index = this.#index;
     const targets = this.#indirect[index];
     const rip = w.localGet(this.#target, 'i64');
-    const { flags } = e;
+    const state = e.save();
     const addressOf = (to: number) => {
       const b = this.#blocks[to];
       return e.fromEntry(b.page - this.#blocks[0].page + BigInt(b.start));
@@ -333,12 +333,12 @@ class RegionCompiler implements RegionFrame {
       this.#block = block;
       this.#index = index;
       e.delta = block.page - this.#blocks[0].page;
-      e.flags = flags;
+      e.restore(state);
       this.#goToBlock(to, rip);
     };
     const out = () => {
       this.#block = block;
-      e.flags = flags;
+      e.restore(state);
       this.#leaveTo(rip);
     };
     const hash = targets.length > FEW ? perfectHash(targets.map((t) => this.#blocks[t].start)) : undefined;
@@ -446,7 +446,11 @@ class RegionCompiler implements RegionFrame {
     // The handler may have written over the code that is running.
     f.set(this.#faulted, w.i32c(0));
     const dropped = w.ne(w.load('i32', w.i32c(0), L.REGION_DROPS), w.localGet(this.#drops, 'i32'));
-    f.if(dropped, () => this.#leaveAt(this.#following));
+    f.if(dropped, () => this.#leaveAt(this.#following), undefined, false);
+  }
+
+  get block(): number {
+    return this.#block.header;
   }
 
   nextRip(): Expr {

@@ -6,8 +6,8 @@ import type { JobBlock, RegionJob } from './job.js';
 /** Largest region, in blocks and in instructions. */
 const MOST_BLOCKS = 64;
 const MOST_INSTRUCTIONS = 500;
-/** A block belongs to the region when it has run so often, or has a region of its own. */
-const LEAST_HEAT = L.HOT_EVERY / 32;
+/** A block belongs to the region when it has run so often. */
+const LEAST_HEAT = L.HOT_EVERY / 16;
 /** Targets of one indirect jump. */
 const MOST_TARGETS = 24;
 
@@ -28,8 +28,11 @@ interface Grown {
   readonly behind: bigint;
 }
 
-/** @returns the job without its id; undefined where there is nothing to compile */
-export function growRegion(code: DecodedCode, rip: bigint): Omit<RegionJob, 'id'> | undefined {
+/**
+ * @param takeAll takes in blocks that have regions of their own also
+ * @returns the job without its id; undefined where there is nothing to compile
+ */
+export function growRegion(code: DecodedCode, rip: bigint, takeAll: boolean): Omit<RegionJob, 'id'> | undefined {
   const { view } = code;
   const mode = view.getUint32(L.MODE, true);
   const wrap = (a: bigint) => BigInt.asUintN(mode & L.MODE_64 ? 64 : 32, a);
@@ -55,8 +58,10 @@ export function growRegion(code: DecodedCode, rip: bigint): Omit<RegionJob, 'id'
     // Blocks over a page's border hold only for one mapping of the next page.
     if (header === 0 || view.getUint32(header + L.BLK_PAGE2, true) !== 0) continue;
     if (view.getUint16(header + L.BLK_HEADER + L.REC_HANDLER, true) === L.H_STALE) continue;
-    const isWarm = view.getUint32(header + L.BLK_HEAT, true) >= LEAST_HEAT;
-    if (!isWarm && blocks.length > 0 && view.getUint32(header + L.BLK_REGION, true) === 0) continue;
+    // What has a region of its own is jumped to, until it turns out how often.
+    const hasRegion = view.getUint32(header + L.BLK_REGION, true) !== 0;
+    const belongs = hasRegion ? takeAll : view.getUint32(header + L.BLK_HEAT, true) >= LEAST_HEAT;
+    if (!belongs && blocks.length > 0) continue;
     const block = read(header, address);
     index.set(address, blocks.length);
     blocks.push(block);

@@ -24,11 +24,18 @@ export interface RegionJob {
   readonly indirect: readonly (readonly number[])[];
 }
 
-export interface RegionAnswer {
+export interface CompiledRegionInfo {
+  /** The job's. */
   readonly id: number;
-  /** Undefined: the region's first instruction can't be compiled. */
-  readonly module: WebAssembly.Module | undefined;
+  /** The module's export; undefined: the region's first instruction can't be compiled. */
+  readonly name: string | undefined;
   readonly instructions: number;
+}
+
+/** Some regions, which share a module: making one costs as much as compiling a small region. */
+export interface RegionAnswer {
+  readonly module: WebAssembly.Module | undefined;
+  readonly regions: readonly CompiledRegionInfo[];
   /** Bytes of the module. */
   readonly size: number;
   /** Milliseconds: making the module's bytes, and the WebAssembly compiler. */
@@ -38,36 +45,35 @@ export interface RegionAnswer {
 
 /** Compiles regions, perhaps on another thread. */
 export interface RegionCompiler {
-  submit(job: RegionJob): void;
+  submit(jobs: readonly RegionJob[]): void;
   /** One that is ready. */
   poll(): RegionAnswer | undefined;
   close(): void;
 }
 
-/** The export of a region's module. */
-export const REGION_EXPORT = 'region';
-
-export function compileJob(job: RegionJob, handlers: readonly (HandlerSpec | undefined)[]): RegionAnswer {
+export function compileJobs(jobs: readonly RegionJob[], handlers: readonly (HandlerSpec | undefined)[]): RegionAnswer {
   const start = performance.now();
-  const view = new DataView(job.bytes.buffer, job.bytes.byteOffset, job.bytes.byteLength);
-  const blocks = job.blocks.map((b) => readBlock(view, b.at, b.header, b.page, handlers));
   const builder = new ModuleBuilder('region');
-  builder.importTable('regions');
-  const type = builder.type({ params: [], result: 'i32' });
-  const compiled = compileRegion(blocks, job.indirect, new ModuleImports(builder), type);
-  if (!compiled) return { id: job.id, module: undefined, instructions: 0, size: 0, emitMs: 0, compileMs: 0 };
-  builder.export(REGION_EXPORT, builder.add(compiled.body));
-  const bytes = builder.build(1);
+  const imports = new ModuleImports(builder);
+  // All imports come before the first function.
+  const compiled = jobs.map((job) => {
+    const view = new DataView(job.bytes.buffer, job.bytes.byteOffset, job.bytes.byteLength);
+    const blocks = job.blocks.map((b) => readBlock(view, b.at, b.header, b.page, handlers));
+    return compileRegion(blocks, job.indirect, imports);
+  });
+  const regions = jobs.map(({ id }, i): CompiledRegionInfo => {
+    const region = compiled[i];
+    if (!region) return { id, name: undefined, instructions: 0 };
+    const name = `region${id}`;
+    builder.export(name, builder.add(region.body));
+    return { id, name, instructions: region.instructions };
+  });
+  const useful = regions.some((r) => r.name !== undefined);
+  const bytes = useful ? builder.build(1) : new Uint8Array(0);
   const emitted = performance.now();
-  const module = new WebAssembly.Module(bytes as Uint8Array<ArrayBuffer>);
-  return {
-    id: job.id,
-    module,
-    instructions: compiled.instructions,
-    size: bytes.length,
-    emitMs: emitted - start,
-    compileMs: performance.now() - emitted,
-  };
+  const module = useful ? new WebAssembly.Module(bytes as Uint8Array<ArrayBuffer>) : undefined;
+  const compileMs = performance.now() - emitted;
+  return { module, regions, size: bytes.length, emitMs: emitted - start, compileMs };
 }
 
 /** Compiles at once, in the caller's time. */
@@ -79,8 +85,8 @@ export class SynchronousCompiler implements RegionCompiler {
     this.#handlers = handlers;
   }
 
-  submit(job: RegionJob): void {
-    this.#ready.push(compileJob(job, this.#handlers));
+  submit(jobs: readonly RegionJob[]): void {
+    this.#ready.push(compileJobs(jobs, this.#handlers));
   }
 
   poll(): RegionAnswer | undefined {

@@ -34,6 +34,11 @@ export abstract class LazyFlagsEmitter extends MachineEmitter {
   // ---- control flow inside an instruction: what is known of the flags must hold on both ways --------------------------------
 
   override if(condition: Expr, then: () => void, otherwise?: () => void): void {
+    if (condition.constant !== undefined) {
+      if (condition.constant) then();
+      else otherwise?.();
+      return;
+    }
     const before = this.flags;
     let changed = false;
     this.f.if(
@@ -152,6 +157,21 @@ export abstract class LazyFlagsEmitter extends MachineEmitter {
     this.flagsZpc(w.or(unordered, native.eq(a, b)), unordered, w.or(unordered, less));
   }
 
+  /** Runs what core does to flags in memory. */
+  protected withFlags<T>(body: () => T): T {
+    this.settle();
+    this.#storeSettled();
+    const result = body();
+    this.loadFlags();
+    this.flags = 'settled';
+    return result;
+  }
+
+  #storeSettled(): void {
+    this.f.do(w.store('i64', w.i32c(0), w.localGet(this.#fa, 'i64'), L.FLAG_RES));
+    this.f.do(w.store('i64_32', w.i32c(0), w.localGet(this.#fb, 'i64'), L.FLAG_AUX));
+  }
+
   #settleByCore(): void {
     const args = [w.localGet(this.#fk, 'i32'), ...[this.#fa, this.#fb, this.#fr].map((l) => w.localGet(l, 'i64'))];
     this.f.do(this.invoke('settleFlags', undefined, args));
@@ -165,6 +185,7 @@ export abstract class LazyFlagsEmitter extends MachineEmitter {
     if (this.flags !== 'unknown') this.f.set(this.#fk, w.i32c(this.flags === 'settled' ? 0 : this.flags));
   }
 
+  /** From the state in memory, where they are worked out. */
   loadFlags(): void {
     this.f.set(this.#fa, w.load('i64', w.i32c(0), L.FLAG_RES));
     this.f.set(this.#fb, w.load('i64_32u', w.i32c(0), L.FLAG_AUX));
@@ -175,11 +196,23 @@ export abstract class LazyFlagsEmitter extends MachineEmitter {
     this.f.if(
       w.localGet(this.#fk, 'i32'),
       () => this.#settleByCore(),
-      () => {
-        this.f.do(w.store('i64', w.i32c(0), w.localGet(this.#fa, 'i64'), L.FLAG_RES));
-        this.f.do(w.store('i64_32', w.i32c(0), w.localGet(this.#fb, 'i64'), L.FLAG_AUX));
-      },
+      () => this.#storeSettled(),
     );
+  }
+
+  /** As the region before has left them. */
+  takeOverFlags(): void {
+    this.f.set(this.#fk, w.load('i32', w.i32c(0), L.LAZY_KIND));
+    this.f.set(this.#fa, w.load('i64', w.i32c(0), L.LAZY_A));
+    this.f.set(this.#fb, w.load('i64', w.i32c(0), L.LAZY_B));
+    this.f.set(this.#fr, w.load('i64', w.i32c(0), L.LAZY_R));
+  }
+
+  handOverFlags(): void {
+    this.f.do(w.store('i32', w.i32c(0), w.localGet(this.#fk, 'i32'), L.LAZY_KIND));
+    this.f.do(w.store('i64', w.i32c(0), w.localGet(this.#fa, 'i64'), L.LAZY_A));
+    this.f.do(w.store('i64', w.i32c(0), w.localGet(this.#fb, 'i64'), L.LAZY_B));
+    this.f.do(w.store('i64', w.i32c(0), w.localGet(this.#fr, 'i64'), L.LAZY_R));
   }
 
   override condition(code: number): Expr {

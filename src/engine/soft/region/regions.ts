@@ -5,10 +5,12 @@
 import type { CoreExports } from '../core-exports.js';
 import * as L from '../layout.js';
 import { growRegion } from './grow.js';
-import { REGION_EXPORT, type RegionAnswer, type RegionCompiler } from './job.js';
+import type { CompiledRegionInfo, RegionAnswer, RegionCompiler, RegionJob } from './job.js';
 
-/** Jobs that may wait for the compiler. */
+/** Jobs that may wait for the compiler or be with it; more for blocks that are really hot. */
 const MOST_PENDING = 8;
+const MOST_PENDING_HOT = 24;
+const REALLY_HOT = 4 * L.HOT_EVERY;
 /** Slots of the table; when they are used up, all regions go. Slot 0 stays empty: it stands for no region. */
 export const REGION_SLOTS = 2048;
 
@@ -45,6 +47,8 @@ export interface RegionHost {
   readonly view: DataView;
   readonly linear: WebAssembly.Memory;
   readonly core: CoreExports;
+  /** What regions import: the core's exports, and `link` (link.ts). */
+  readonly imports: CoreExports;
   readonly table: WebAssembly.Table;
   readonly flow: Uint8Array;
   readonly compiler: RegionCompiler;
@@ -69,6 +73,8 @@ export class Regions {
   readonly #waiting = new Set<number>();
   #free: number[];
   #jobs = 0;
+  #outbox: RegionJob[] = [];
+  #busy = false;
 
   constructor(host: RegionHost) {
     this.#host = host;
@@ -79,13 +85,23 @@ export class Regions {
   installReady(): void {
     const { compiler } = this.#host;
     if (this.#pending.size === 0) return;
-    for (let answer = compiler.poll(); answer; answer = compiler.poll()) this.#install(answer);
+    for (let answer = compiler.poll(); answer; answer = compiler.poll()) {
+      this.#busy = false;
+      this.#install(answer);
+    }
+    // While it is busy more comes together, to be one module.
+    if (this.#busy || this.#outbox.length === 0) return;
+    compiler.submit(this.#outbox);
+    this.#outbox = [];
+    this.#busy = true;
   }
 
   /** A block has been interpreted often, or a region entered, and is about to be again. */
   hot(block: number): void {
     const { view } = this.#host;
-    if (this.#pending.size >= MOST_PENDING || this.#waiting.has(block)) return;
+    if (this.#waiting.has(block)) return;
+    const isReallyHot = view.getUint32(block + L.BLK_HEAT, true) >= REALLY_HOT;
+    if (this.#pending.size >= (isReallyHot ? MOST_PENDING_HOT : MOST_PENDING)) return;
     if ((this.#byEntry.get(block)?.remakes ?? 0) >= MOST_REMAKES) return;
     const mode = view.getUint32(L.MODE, true);
     if (mode & (L.MODE_TF | L.MODE_SEGMENTED)) return;
@@ -100,8 +116,8 @@ export class Regions {
     const block = this.#decodedAt(rip);
     if (block === 0 || this.#byEntry.has(block)) return;
     this.#submit(rip);
-    const answer = this.#host.compiler.poll();
-    if (answer) this.#install(answer);
+    this.installReady();
+    this.installReady();
   }
 
   /** A block has gone, or with 0 all code: what was compiled of it must not be entered any more. */
@@ -121,8 +137,9 @@ export class Regions {
   }
 
   #submit(rip: bigint): void {
-    const { view, flow, compiler } = this.#host;
-    const job = growRegion({ view, flow, blockAt: (a) => this.#decodedAt(a) }, rip);
+    const { view, flow } = this.#host;
+    const isRemade = this.#byEntry.has(this.#decodedAt(rip));
+    const job = growRegion({ view, flow, blockAt: (a) => this.#decodedAt(a) }, rip, isRemade);
     if (!job) return;
     const id = ++this.#jobs;
     const blocks = job.blocks.map((b) => b.header);
@@ -130,48 +147,51 @@ export class Regions {
     this.#pending.set(id, pending);
     this.#waiting.add(pending.entry);
     this.#hold(pending);
-    compiler.submit({ id, ...job });
+    this.#outbox.push({ id, ...job });
   }
 
-  #install(answer: RegionAnswer): void {
+  #install({ module, regions, size, emitMs, compileMs }: RegionAnswer): void {
     const start = performance.now();
-    const pending = this.#pending.get(answer.id);
-    this.stats.emitMs += answer.emitMs;
-    this.stats.compileMs += answer.compileMs;
-    if (!pending || !answer.module) {
+    this.stats.emitMs += emitMs;
+    this.stats.compileMs += compileMs;
+    this.stats.bytes += size;
+    const { linear, imports } = this.#host;
+    const wanted = regions.some((r) => r.name !== undefined && this.#pending.has(r.id));
+    const instance = module && wanted && new WebAssembly.Instance(module, { env: { memory: linear }, core: imports });
+    for (const region of regions) this.#enter(region, instance ? instance.exports : undefined);
+    this.stats.installMs += performance.now() - start;
+  }
+
+  #enter({ id, name, instructions }: CompiledRegionInfo, functions: WebAssembly.Instance['exports'] | undefined): void {
+    const pending = this.#pending.get(id);
+    if (!pending || name === undefined || !functions) {
       // What can't be compiled stays among the waiting: it isn't asked for again.
       if (pending) {
-        this.#pending.delete(answer.id);
+        this.#pending.delete(id);
         this.#release(pending);
       }
       this.stats.refused++;
       return;
     }
-    this.#pending.delete(answer.id);
+    this.#pending.delete(id);
     this.#release(pending);
     this.#waiting.delete(pending.entry);
     const before = this.#byEntry.get(pending.entry);
     if (before) this.#forget(before);
     if (this.#free.length === 0) this.dropped(0);
-    const { view, linear, core, table } = this.#host;
-    const instance = new WebAssembly.Instance(answer.module, {
-      env: { memory: linear, regions: table },
-      core,
-    });
+    const { view, table } = this.#host;
     const region: Region = {
       slot: this.#free.pop()!,
       entry: pending.entry,
       blocks: pending.blocks,
       remakes: before ? before.remakes + 1 : 0,
     };
-    table.set(region.slot, instance.exports[REGION_EXPORT]);
+    table.set(region.slot, functions[name]);
     view.setUint32(region.entry + L.BLK_REGION, region.slot, true);
     this.#byEntry.set(region.entry, region);
     this.#hold(region);
     this.stats.compiled++;
-    this.stats.instructions += answer.instructions;
-    this.stats.bytes += answer.size;
-    this.stats.installMs += performance.now() - start;
+    this.stats.instructions += instructions;
   }
 
   #hold(holder: Region | Pending): void {

@@ -10,10 +10,20 @@ export interface Label {
 
 const OP = { block: 0x02, loop: 0x03, if: 0x04, else: 0x05, end: 0x0b, br: 0x0c, brIf: 0x0d, brTable: 0x0e } as const;
 const RETURN = 0x0f;
+const RETURN_CALL = 0x12;
 const RETURN_CALL_INDIRECT = 0x13;
 const DROP = 0x1a;
 const LOCAL_SET = 0x21;
 const VOID = 0x40;
+
+/** Whether a condition is expected to hold: true or false; undefined: nobody knows. */
+export type Hint = boolean | undefined;
+
+/** A hint and where its branch stands in the function's body. */
+export interface PlacedHint {
+  readonly at: number;
+  readonly likely: boolean;
+}
 
 export class FunctionBuilder {
   readonly signature: Signature;
@@ -24,6 +34,8 @@ export class FunctionBuilder {
   /** Scopes of temporaries: what was taken since the scope began goes back at its end. */
   readonly #scopes: { readonly type: ValType; readonly index: number }[][] = [];
   readonly #later: { readonly at: number; readonly body: () => void }[] = [];
+  /** Branches whose way is known: WebAssembly engines that take hints keep the other way out of the registers' way. */
+  readonly #hints: PlacedHint[] = [];
   #depth = 0;
 
   constructor(signature: Signature) {
@@ -85,6 +97,7 @@ export class FunctionBuilder {
     const depth = this.#depth;
     const scopes = this.#scopes.length;
     const later = this.#later.length;
+    const hints = this.#hints.length;
     try {
       body();
       return true;
@@ -94,6 +107,7 @@ export class FunctionBuilder {
       this.#depth = depth;
       this.#scopes.length = scopes;
       this.#later.length = later;
+      this.#hints.length = hints;
       return false;
     }
   }
@@ -115,8 +129,9 @@ export class FunctionBuilder {
     this.#close();
   }
 
-  if(condition: Expr, then: () => void, otherwise?: () => void): void {
+  if(condition: Expr, then: () => void, otherwise?: () => void, likely?: Hint): void {
     writeExpr(this.code, condition);
+    this.#hint(likely);
     this.#open(OP.if);
     then();
     if (otherwise) {
@@ -126,13 +141,18 @@ export class FunctionBuilder {
     this.#close();
   }
 
+  #hint(likely: Hint): void {
+    if (likely !== undefined && this.code !== this.#prologue) this.#hints.push({ at: this.code.length, likely });
+  }
+
   br(label: Label): void {
     this.code.u8(OP.br);
     this.code.u32(this.#depth - label.depth);
   }
 
-  brIf(label: Label, condition: Expr): void {
+  brIf(label: Label, condition: Expr, likely?: Hint): void {
     writeExpr(this.code, condition);
+    this.#hint(likely);
     this.code.u8(OP.brIf);
     this.code.u32(this.#depth - label.depth);
   }
@@ -158,14 +178,22 @@ export class FunctionBuilder {
     this.code.u32(table);
   }
 
+  /** Leaves by calling a function in this one's place; both have the same result. */
+  returnCall(index: number, args: readonly Expr[]): void {
+    for (const a of args) writeExpr(this.code, a);
+    this.code.u8(RETURN_CALL);
+    this.code.u32(index);
+  }
+
   unreachable(): void {
     this.code.u8(0x00);
   }
 
-  /** The function's body as the code section wants it: locals, code, end. */
-  finish(): Uint8Array {
+  /** The function's body as the code section wants it (locals, code, end), and where its hints are. */
+  finish(): { readonly bytes: Uint8Array; readonly hints: readonly PlacedHint[] } {
     const out = new ByteWriter();
-    const body = this.#complete();
+    const hints = [...this.#hints];
+    const body = this.#complete(hints);
     const own = this.#locals.slice(this.signature.params.length);
     const groups: { type: ValType; count: number }[] = [];
     for (const type of own) {
@@ -179,27 +207,35 @@ export class FunctionBuilder {
       out.u8(TYPE_CODE[type]);
     }
     out.bytes(this.#prologue.view());
+    const start = out.length;
     out.bytes(body.view());
     // A function whose every path returns or branches still needs a value of the right type on the stack at its end.
     if (this.signature.result) out.u8(0x00);
     out.u8(OP.end);
-    return out.view().slice();
+    return { bytes: out.view().slice(), hints: hints.map(({ at, likely }) => ({ at: at + start, likely })) };
   }
 
-  /** The code with what was put off in its places. */
-  #complete(): ByteWriter {
+  /** The code with what was put off in its places; moves the hints accordingly. */
+  #complete(hints: PlacedHint[]): ByteWriter {
     if (this.#later.length === 0) return this.code;
     const { code } = this;
     const bytes = code.view();
     const whole = new ByteWriter();
     let done = 0;
+    let moved = 0;
+    const move = (to: number) => {
+      for (; moved < hints.length && hints[moved].at < to; moved++)
+        hints[moved] = { ...hints[moved], at: hints[moved].at - done + whole.length };
+    };
     for (const { at, body } of this.#later) {
+      move(at);
       whole.bytes(bytes.subarray(done, at));
       this.code = whole;
       body();
       done = at;
     }
     this.code = code;
+    move(Number.POSITIVE_INFINITY);
     whole.bytes(bytes.subarray(done));
     return whole;
   }

@@ -146,10 +146,28 @@ export class ModuleBuilder {
         for (const f of this.#table) s.u32(f);
       });
     }
+    const bodies = this.#functions.map(({ body }) => body.finish());
+    // The branch hinting proposal's section; whoever does not know it skips it.
+    const hinted = bodies
+      .map(({ hints }, i) => ({ hints, index: this.#imports.length + i }))
+      .filter((b) => b.hints.length);
+    if (hinted.length > 0)
+      section(out, CUSTOM, (s) => {
+        s.name('metadata.code.branch_hint');
+        s.u32(hinted.length);
+        for (const { hints, index } of hinted) {
+          s.u32(index);
+          s.u32(hints.length);
+          for (const { at, likely } of hints) {
+            s.u32(at);
+            s.u32(1);
+            s.u8(likely ? 1 : 0);
+          }
+        }
+      });
     section(out, SECTION.code, (s) => {
-      s.u32(this.#functions.length);
-      for (const { body } of this.#functions) {
-        const bytes = body.finish();
+      s.u32(bodies.length);
+      for (const { bytes } of bodies) {
         s.u32(bytes.length);
         s.bytes(bytes);
       }

@@ -12,13 +12,15 @@ import {
   pack80,
   R_FINITE,
   roundToIntegral,
+  rSe,
+  rSig,
   setR,
   setUp,
   setZ,
   sqrt,
   up,
 } from './core';
-import { DE, IE, MSB, raise, SW_C0, SW_C1, SW_C2, SW_C3, SW_CC, ZE } from './env';
+import { DE, FLOAT_FLAGS, FLOAT_OUT, IE, MSB, raise, SW_C0, SW_C1, SW_C2, SW_C3, SW_CC, ZE } from './env';
 import { divRest, divWide } from './multiword';
 import { relationFlags } from './sse';
 import {
@@ -311,6 +313,28 @@ function setSign(clear: u32, flip: u32): void {
   const r = st(0);
   store<u32>(r + 8, (load<u32>(r + 8) & ~clear) ^ flip);
   store<u32>(FPU_SW, load<u32>(FPU_SW) & ~SW_C1);
+}
+
+/**
+ * a / b of normal registers for a compiled region: the significand; sign and exponent at FLOAT_OUT + 8, C1 and PE in
+ * FPU_SW, whose truth the region has. 0: not the common case.
+ */
+export function x87_region_div(aSe: u32, aM: u64, bSe: u32, bM: u64): u64 {
+  store<u64>(FLOAT_OUT, aM);
+  store<u32>(FLOAT_OUT + 8, aSe);
+  store<u32>(FPU_SW, 0);
+  return fastArith(6, FLOAT_OUT, bSe, bM) ? load<u64>(FLOAT_OUT) : 0;
+}
+
+/** The same for the root of a positive normal register; precision 64. */
+export function x87_region_sqrt(se: u32, m: u64): u64 {
+  beginX87();
+  unpackA80(se, m);
+  finish80(sqrt(), 64);
+  store<u32>(FPU_SW, load<u32>(FLOAT_FLAGS) | (up ? SW_C1 : 0));
+  store<u32>(FLOAT_FLAGS, 0);
+  store<u32>(FLOAT_OUT + 8, rSe);
+  return rSig;
 }
 
 export function x87_chs(): void {

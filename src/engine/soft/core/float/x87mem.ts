@@ -319,6 +319,12 @@ export function x87_fst(i: i32, popped: i32): void {
   pops(popped);
 }
 
+/** FSTP1, undocumented: as FSTP ST(i), but an empty ST(0) is taken off without a word. */
+export function x87_fstpnop(i: i32): void {
+  if (valid(0)) x87_fst(i, 1);
+  else x87_fincstp();
+}
+
 /** FXCH ST(i): an empty register counts as the indefinite if IE is masked. */
 export function x87_fxch(i: i32): void {
   if (valid(0) & valid(i)) clearC1();

@@ -1,0 +1,349 @@
+/**
+ * General registers as locals, operands as constants of the decoded records, and memory: the part of the region's emitter
+ * that an instruction's operands are made of.
+ */
+import type { CoreImports, Miss } from '../emit/machine-emitter.js';
+import { type Operand, sizeOf } from '../emit/operands.js';
+import type { Variant } from '../isa/define.js';
+import * as L from '../layout.js';
+import type { FunctionBuilder, Hint } from '../wasm/function.js';
+import type { Expr, ValType } from '../wasm/ops.js';
+import * as w from '../wasm/ops.js';
+import { KnownPages } from './known-pages.js';
+import { LazyFlagsEmitter } from './lazy-flags.js';
+import { type RecentPage, RecentPages } from './recent-pages.js';
+import type { DecodedRecord } from './record.js';
+
+/** Thrown by an instruction that regions leave to the interpreter: the region ends before it. */
+export class Unsupported extends Error {}
+
+/** What the region's frame does for the emitter. */
+export interface RegionFrame {
+  /**
+   * Leaves before the instruction that is being emitted: `faulted` says whether to deliver the pending fault; if not, the
+   * interpreter does the instruction.
+   */
+  leaveHere(faulted: Expr): void;
+  /** Calls a handler of core with all state written back, obeys its answer and reads the state again. */
+  callHandler(call: () => Expr): void;
+  /** Address of the instruction behind the block. */
+  nextRip(): Expr;
+  /** Relative branch of the block's last instruction; undefined: always. */
+  branch(condition: Expr | undefined): void;
+  jump(rip: Expr): void;
+  /** Header of the block that is being emitted. */
+  readonly block: number;
+}
+
+export abstract class RegionRegisters extends LazyFlagsEmitter {
+  readonly f: FunctionBuilder;
+  protected readonly imports: CoreImports;
+  protected readonly tlb: Expr;
+  protected readonly frame: RegionFrame;
+  readonly #long: boolean;
+  /** Locals: registers, the entry block's page, R_EA. */
+  readonly #registers: readonly number[];
+  readonly #page: Expr;
+  readonly #ea: number;
+  readonly #known: KnownPages;
+  readonly #recent: RecentPages;
+  /** What to do where the TLB has no answer to the access being emitted. */
+  #onMiss: (() => void) | undefined;
+  readonly tlbLocal: number;
+  readonly pageLocal: number;
+  /** Registers read or written so far, and those written. */
+  readonly used = new Set<number>();
+  readonly dirty = new Set<number>();
+  /** What is being emitted. */
+  protected record: DecodedRecord | undefined;
+  /** The current block's page, less the entry's. */
+  #delta = 0n;
+
+  /** @param chased general registers that the region loads from memory */
+  constructor(f: FunctionBuilder, imports: CoreImports, frame: RegionFrame, mode: number, chased: ReadonlySet<number>) {
+    super(f);
+    this.f = f;
+    this.imports = imports;
+    this.frame = frame;
+    this.#long = (mode & L.MODE_64) !== 0;
+    this.#registers = Array.from({ length: 16 }, () => f.local('i64'));
+    this.pageLocal = f.local('i64');
+    this.#page = w.localGet(this.pageLocal, 'i64', true);
+    this.#ea = f.local('i64');
+    this.#known = new KnownPages(f, this.#long);
+    this.#known.isNew(this.#page);
+    this.#recent = new RecentPages(f, chased);
+    this.tlbLocal = f.local('i32');
+    this.tlb = w.localGet(this.tlbLocal, 'i32', true);
+  }
+
+  // ---- what is being emitted ---------------------------------------------------------------------------------------------
+
+  get variant(): Variant {
+    return this.record!.spec!.variant;
+  }
+
+  get param(): number {
+    return this.record!.spec!.instruction.attributes.param ?? 0;
+  }
+
+  protected get key(): string {
+    return this.record?.spec?.key ?? 'micro-op';
+  }
+
+  set delta(delta: bigint) {
+    this.#delta = delta;
+  }
+
+  /** Address `offset` bytes into the current block's page. */
+  at(offset: number | bigint): Expr {
+    return this.maskAddress(w.add(this.#page, w.i64c(this.#delta + BigInt(offset))));
+  }
+
+  /** Linear address of the current block's page, as R_PAGE has it. */
+  pageAddress(): Expr {
+    return w.add(this.#page, w.i64c(this.#delta));
+  }
+
+  /** Address relative to the entry block's page. */
+  fromEntry(delta: bigint): Expr {
+    return this.maskAddress(w.add(this.#page, w.i64c(delta)));
+  }
+
+  protected microOp(r: DecodedRecord): void {
+    const noSegment = r.a === 255;
+    const base = () => this.state(L.SEGS + r.a * L.SEG_SIZE + L.SEG_BASE, 'i64');
+    const low32 = (e: Expr) => w.and(e, w.i64c(0xffff_ffff));
+    const setEa = (e: Expr) => this.f.set(this.#ea, e);
+    switch (r.handler) {
+      case L.H_EA64:
+        setEa(w.add(this.effectiveAddress(), base()));
+        return;
+      case L.H_EA32IN64:
+        setEa(noSegment ? low32(this.effectiveAddress()) : w.add(low32(this.effectiveAddress()), base()));
+        return;
+      case L.H_EAMOFFS:
+        setEa(noSegment ? w.i64c(r.wide) : w.add(w.i64c(r.wide), base()));
+        return;
+      case L.H_EASEG:
+      case L.H_EA16: {
+        const offset = this.let(w.and(this.effectiveAddress(), w.i64c(r.handler === L.H_EA16 ? 0xffff : 0xffff_ffff)));
+        if (noSegment) {
+          setEa(offset);
+          return;
+        }
+        const args = [w.i32c(r.a), offset, w.i32c(r.b), w.i32c(r.imm & 1)];
+        setEa(this.invoke('eaSeg', 'i64', args));
+        this.faultIf(w.geS(this.state(L.FAULT_VECTOR, 'i32'), w.i32c(0)));
+        return;
+      }
+      default:
+        throw new Unsupported(`fixed handler ${r.handler}`);
+    }
+  }
+
+  // ---- registers and fields ------------------------------------------------------------------------------------------------
+
+  #now(n: number): Expr {
+    this.used.add(n);
+    return this.#known.isRegister(n, w.localGet(this.#registers[n], 'i64'));
+  }
+
+  #set(n: number, value: Expr): void {
+    this.used.add(n);
+    this.dirty.add(n);
+    this.f.set(this.#registers[n], value);
+    this.#known.assign(n, value);
+  }
+
+  override let(value: Expr): Expr {
+    return this.#known.copied(super.let(value), value);
+  }
+
+  override if(condition: Expr, then: () => void, otherwise?: () => void): void {
+    if (condition.constant !== undefined) super.if(condition, then, otherwise);
+    else this.#known.perhaps(() => super.if(condition, then, otherwise));
+  }
+
+  override choose(type: ValType, condition: Expr, yes: () => Expr, no: () => Expr, likely?: Hint): Expr {
+    return this.#known.perhaps(() => super.choose(type, condition, yes, no, likely));
+  }
+
+  protected loadGeneral(): void {
+    for (const n of this.used) this.f.set(this.#registers[n], w.load('i64', w.i32c(0), L.REGS + n * 8));
+    this.#recent.forgetAll();
+  }
+
+  protected storeGeneral(): void {
+    for (const n of this.dirty)
+      this.f.do(w.store('i64', w.i32c(0), w.localGet(this.#registers[n], 'i64'), L.REGS + n * 8));
+  }
+
+  protected forgetPages(): void {
+    this.#known.forget();
+  }
+
+  /** R_EA. */
+  protected effective(): Expr {
+    return w.localGet(this.#ea, 'i64');
+  }
+
+  protected field(field: 'a' | 'b' | 'c' | 'd'): Expr {
+    const r = this.record!;
+    if (field === 'd') return w.i32c(r.index);
+    return w.i32c(field === 'a' ? r.a : field === 'b' ? r.b : (r.imm >>> 8) & 0xff);
+  }
+
+  #offset(operand: Operand): number {
+    if (operand.kind === 'fixed') return operand.register;
+    if (operand.kind === 'gpr') return this.field(operand.field).constant as number;
+    throw new Error(`${this.key}: ${operand.kind} is not a general register`);
+  }
+
+  protected readRegister(offset: number, size: number): Expr {
+    const value = this.#now(offset >> 3);
+    if (size === 8) return value;
+    const low = w.wrap(value);
+    if (size === 4) return low;
+    if (size === 2) return w.and(low, w.i32c(0xffff));
+    return w.and(offset & 1 ? w.shrU(low, w.i32c(8)) : low, w.i32c(0xff));
+  }
+
+  protected writeRegister(offset: number, value: Expr, size: number): void {
+    const n = offset >> 3;
+    if (size === 8) this.#set(n, value);
+    else if (size === 4) this.#set(n, w.extendU(value));
+    else {
+      const high = offset & 1;
+      const bits = size === 2 ? 0xffff : high ? 0xff00 : 0xff;
+      const placed = high ? w.shl(value, w.i32c(8)) : value;
+      this.#set(n, w.or(w.and(this.#now(n), w.i64c(~bits)), w.extendU(w.and(placed, w.i32c(bits)))));
+    }
+  }
+
+  protected loadRegister(operand: Operand): Expr {
+    return this.readRegister(this.#offset(operand), sizeOf(operand));
+  }
+
+  protected storeRegister(operand: Operand, value: Expr): void {
+    this.writeRegister(this.#offset(operand), value, sizeOf(operand));
+  }
+
+  gpr(n: number, size: number): Expr {
+    return this.let(this.readRegister(n * 8, size));
+  }
+
+  setGpr(n: number, size: number, value: Expr): void {
+    this.writeRegister(n * 8, value, size);
+  }
+
+  #pseudo(offset: number): Expr | undefined {
+    if (offset === L.R_ZERO) return undefined;
+    if (offset === L.R_PAGE) return this.pageAddress();
+    if (offset === L.R_EA) {
+      const ea = w.localGet(this.#ea, 'i64');
+      this.#known.isNew(ea);
+      return ea;
+    }
+    return this.#now(offset >> 3);
+  }
+
+  protected effectiveAddress(): Expr {
+    const r = this.record!;
+    const index = this.#pseudo(r.index);
+    let sum = this.#pseudo(r.base);
+    if (index) {
+      const scaled = w.shl(index, w.i64c(r.scale));
+      sum = sum ? w.add(sum, scaled) : scaled;
+    }
+    const disp = w.i64c(r.disp);
+    return sum ? w.add(sum, disp) : disp;
+  }
+
+  protected immediate(size: number, signed: boolean): Expr {
+    const r = this.record!;
+    if (size === 8) return w.i64c(r.wide);
+    if (size === 1 && !signed) return w.i32c(r.imm & 0xff);
+    return w.i32c(size === 2 ? r.imm & 0xffff : r.imm);
+  }
+
+  maskAddress(linear: Expr): Expr {
+    return this.#long ? linear : w.and(linear, w.i64c(0xffff_ffff));
+  }
+
+  addressSize(): Expr {
+    return w.i32c(this.record!.base);
+  }
+
+  isRegister(operand: Operand, n: number): Expr {
+    return w.i32c(this.#offset(operand) === n * 8 ? 1 : 0);
+  }
+
+  // ---- memory ----------------------------------------------------------------------------------------------------------------
+
+  override address(operand: Operand): Expr {
+    const { base, index } = this.record!;
+    this.#recent.through(base, index);
+    return super.address(operand);
+  }
+
+  override push(value: Expr, size: number): void {
+    this.#recent.throughStack();
+    super.push(value, size);
+  }
+
+  override top(size: number, offset = 0): Expr {
+    this.#recent.throughStack();
+    return super.top(size, offset);
+  }
+
+  protected override pointerTo(linear: Expr, size: number, tag: number, miss: Miss): Expr {
+    const write = tag === L.TLB_WRITE;
+    const recent = this.#recent.take(tag);
+    const page = (size & (size - 1)) === 0 ? recent : undefined;
+    const probe = () => this.#probe(linear, size, tag, miss, page);
+    const known = this.#known.lookUp(linear, size, write, () => super.pointerTo(linear, size, tag, miss));
+    if (known) return known;
+    return this.#known.remember(linear, write, (onMiss) => {
+      this.#onMiss = onMiss;
+      const pointer = probe();
+      this.#onMiss = undefined;
+      return pointer;
+    });
+  }
+
+  /** By the page that the base register was last used with, then the TLB, then core. */
+  #probe(linear: Expr, size: number, tag: number, miss: Miss, page: RecentPage | undefined): Expr {
+    if (!page) return super.pointerTo(linear, size, tag, miss);
+    const addend = w.localGet(page.addend, 'i32');
+    const direct = () => w.add(w.wrap(linear), addend);
+    const byTlb = () => {
+      const entry = this.tlbEntry(linear);
+      const hit = w.eq(w.load('i64', entry, tag), this.pageOfLast(linear, size));
+      const fill = () => {
+        this.f.set(page.tag, w.and(linear, w.i64c(-4096)));
+        this.f.set(page.addend, w.load('i32', entry, L.TLB_ADDEND));
+        return direct();
+      };
+      return this.choose('i32', hit, fill, () => this.missed(miss, linear, size), true);
+    };
+    return this.choose('i32', page.holds(linear, size), direct, byTlb, true);
+  }
+
+  protected missed(name: string, linear: Expr, size: number): Expr {
+    const host = this.f.temp('i32');
+    const get = w.localGet(host, 'i32');
+    const miss = name === 'memRead' ? 'regionRead' : 'regionWrite';
+    this.f.set(host, this.invoke(miss, 'i32', [linear, w.i32c(size)]));
+    this.f.if(w.leU(get, w.i32c(1)), () => this.frame.leaveHere(w.eqz(get)), undefined, false);
+    this.#onMiss?.();
+    return get;
+  }
+
+  /** Regions store only to plain RAM. */
+  commit(): void {}
+
+  protected fault(): void {
+    this.frame.leaveHere(w.i32c(1));
+  }
+}

@@ -1,0 +1,125 @@
+// Compares what a run has left on the processor under us with what it has left on the engine.
+
+import { REGISTER_NAMES } from '../registers.js';
+import type { EngineFrame } from './engine-frame.js';
+import {
+  DATA_SIZE,
+  F_CR2,
+  F_ERROR,
+  F_FLAGS,
+  F_FX,
+  F_LANDED,
+  F_RIP,
+  F_VECTOR,
+  F_YMM,
+  type NativeFrame,
+} from './native-frame.js';
+
+const FLAG_BITS: [string, number][] = [
+  ['CF', 1],
+  ['PF', 4],
+  ['AF', 16],
+  ['ZF', 64],
+  ['SF', 128],
+  ['DF', 0x400],
+  ['OF', 0x800],
+];
+
+/** What is compared: masks of bits, and where the architecture leaves room. */
+export interface Rules {
+  readonly flags: number;
+  readonly status: number;
+  readonly sticky: (faulted: boolean) => number;
+  /** x87 and SSE registers are not compared after this exception. */
+  readonly isMmxFault: (vector: number) => boolean;
+  /** Results are approximations. */
+  readonly near: boolean;
+}
+
+/** What of the two sides' frames and data areas is not alike. */
+export function compareFrames(native: NativeFrame, engine: EngineFrame, rules: Rules): string[] {
+  const problems: string[] = [];
+  const [a, b] = [native.output, engine.output];
+  const differ = (what: string, native: number | bigint | string, ours: number | bigint | string) => {
+    const text = (v: number | bigint | string) =>
+      typeof v === 'string' ? v : `${v < 0 ? '-' : ''}${(v < 0 ? -v : v).toString(16)}`;
+    if (native !== ours) problems.push(`${what}: native ${text(native)}, ours ${text(ours)}`);
+  };
+  // A non-canonical address with a stack base is #SS(0) on a processor and #GP(0) here.
+  if (a.getInt32(F_VECTOR, true) === 12 && b.getInt32(F_VECTOR, true) === 13) a.setInt32(F_VECTOR, 13, true);
+  differ('vector', a.getInt32(F_VECTOR, true), b.getInt32(F_VECTOR, true));
+  differ('branched', a.getInt32(F_LANDED, true), b.getInt32(F_LANDED, true));
+  const faulted = a.getInt32(F_VECTOR, true) >= 0;
+  if (faulted) differ('RIP', a.getBigUint64(F_RIP, true), b.getBigUint64(F_RIP, true));
+  if (faulted && a.getInt32(F_VECTOR, true) === 14) {
+    differ('CR2', a.getBigUint64(F_CR2, true), b.getBigUint64(F_CR2, true));
+    // P and W/R; the two run at different privilege levels.
+    differ('error code', a.getInt32(F_ERROR, true) & 3, b.getInt32(F_ERROR, true) & 3);
+  }
+  if (faulted && a.getInt32(F_VECTOR, true) === 13)
+    differ('error code', a.getInt32(F_ERROR, true), b.getInt32(F_ERROR, true));
+  for (let r = 0; r < (native.bits === 64 ? 16 : 8); r++)
+    differ(REGISTER_NAMES[r], a.getBigUint64(r * 8, true), b.getBigUint64(r * 8, true));
+  const [fa, fb] = [a.getUint32(F_FLAGS, true) & rules.flags, b.getUint32(F_FLAGS, true) & rules.flags];
+  if (fa !== fb) {
+    const names = FLAG_BITS.filter(([, bit]) => (fa ^ fb) & bit).map(([name, bit]) => `${name}=${fa & bit ? 1 : 0}`);
+    problems.push(`flags: native has ${names.join(' ')}`);
+  }
+  if (rules.isMmxFault(a.getInt32(F_VECTOR, true))) return problems;
+  differ('FCW', a.getUint16(F_FX, true), b.getUint16(F_FX, true));
+  const { status, near } = rules;
+  differ('FSW', a.getUint16(F_FX + 2, true) & status, b.getUint16(F_FX + 2, true) & status);
+  differ('FTW', a.getUint8(F_FX + 4), b.getUint8(F_FX + 4));
+  const sticky = rules.sticky(faulted);
+  differ('MXCSR', a.getUint32(F_FX + 24, true) & sticky, b.getUint32(F_FX + 24, true) & sticky);
+  for (let r = 0; r < 8; r++) {
+    const at = F_FX + 32 + r * 16;
+    if (!(near && nearExtended(a, b, at))) differ(`st${r}`, hex(a, at, 10), hex(b, at, 10));
+  }
+  for (let x = 0; x < 16; x++) {
+    const at = F_FX + 160 + x * 16;
+    if (!(near && nearSingles(a, b, at))) differ(`xmm${x}`, hex(a, at, 16), hex(b, at, 16));
+    const upper = F_YMM + x * 16;
+    if (native.hasUppers && !(near && nearSingles(a, b, upper)))
+      differ(`upper half of ymm${x}`, hex(a, upper, 16), hex(b, upper, 16));
+  }
+  if (Buffer.compare(native.data, engine.data)) {
+    const at = native.data.findIndex((v, i) => v !== engine.data[i]);
+    const view = (d: Uint8Array) => new DataView(d.buffer, d.byteOffset);
+    const start = Math.min(at, DATA_SIZE - 16);
+    differ(`memory at +${start.toString(16)}`, hex(view(native.data), start, 16), hex(view(engine.data), start, 16));
+  }
+  return problems;
+}
+
+/** Most significant byte first, as one number. */
+function hex(view: DataView, at: number, length: number): string {
+  let text = '';
+  for (let i = length - 1; i >= 0; i--)
+    text += view
+      .getUint8(at + i)
+      .toString(16)
+      .padStart(2, '0');
+  return text;
+}
+
+/** RCPPS, RSQRTPS: a relative error of 1.5 * 2^-12 on either side. */
+function nearSingles(a: DataView, b: DataView, at: number): boolean {
+  for (let i = at; i < at + 16; i += 4) {
+    const [x, y] = [a.getFloat32(i, true), b.getFloat32(i, true)];
+    const equal = a.getUint32(i, true) === b.getUint32(i, true);
+    if (!equal && !(Math.abs(x - y) <= Math.abs(x) * 3 * 2 ** -12)) return false;
+  }
+  return true;
+}
+
+/** x87 functions: the last places of either side may be off by one. */
+function nearExtended(a: DataView, b: DataView, at: number): boolean {
+  const value = (v: DataView) => {
+    const se = BigInt(v.getUint16(at + 8, true));
+    const magnitude = ((se & 0x7fffn) << 63n) + (v.getBigUint64(at, true) & ((1n << 63n) - 1n));
+    return se & 0x8000n ? -magnitude : magnitude;
+  };
+  const difference = value(a) - value(b);
+  return difference >= -2n && difference <= 2n;
+}
