@@ -185,7 +185,9 @@ export function encode(form: Form, bits: Bits, random: Random, target: number, s
   /** A base register, and indexes that the caller makes small. */
   function vectorAddress(top: number): number[] {
     const base = random.below(plainRex ? 8 : 16);
-    const index = random.below(plainRex ? 8 : 16);
+    // Destination, mask and index must differ; test/bare-metal has the other case.
+    const any = random.below(plainRex ? 8 : 16);
+    const index = any === reg ? any ^ 1 : any;
     rexB = base >> 3;
     rexX = index >> 3;
     const displacement = random.below(256) - 128;
@@ -227,7 +229,8 @@ export function encode(form: Form, bits: Bits, random: Random, target: number, s
   if (pattern.vex) {
     const map = pattern.map - 3;
     const pp = classes[0];
-    const vvvv = operands.some((o) => o.kind === 'vvvv') ? random.below(long ? 16 : 8) : 0;
+    let vvvv = operands.some((o) => o.kind === 'vvvv') ? random.below(long ? 16 : 8) : 0;
+    while (vsib && (vvvv === reg || vvvv === vsib.register)) vvvv = (vvvv + 1) & (long ? 15 : 7);
     const l = random.pick(bitsOf(pattern.l, 2));
     const last = ((vvvv ^ 15) << 3) | (l << 2) | pp;
     // Two bytes where they say all.
