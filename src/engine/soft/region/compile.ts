@@ -105,7 +105,8 @@ class RegionCompiler implements RegionFrame {
     this.#condition = f.local('i32');
     this.#target = f.local('i64');
     this.#link = imports.index('link', LINK.params, LINK.result);
-    this.#e = new RegionEmitter(f, imports, this, blocks[0].mode, loadedRegisters(blocks));
+    const loops = this.#graph.nodes.some((n) => n.loop);
+    this.#e = new RegionEmitter(f, imports, this, blocks[0].mode, loadedRegisters(blocks), !loops);
   }
 
   /** Blocks of the region that block `i` leads to. */

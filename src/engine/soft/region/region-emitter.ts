@@ -49,8 +49,15 @@ export class RegionEmitter extends RegionRegisters {
   readonly #checked = new Set<number>();
 
   /** @param chased general registers that the region loads from memory */
-  constructor(f: FunctionBuilder, imports: CoreImports, frame: RegionFrame, mode: number, chased: ReadonlySet<number>) {
-    super(f, imports, frame, mode, chased);
+  constructor(
+    f: FunctionBuilder,
+    imports: CoreImports,
+    frame: RegionFrame,
+    mode: number,
+    chased: ReadonlySet<number>,
+    inPlace: boolean,
+  ) {
+    super(f, imports, frame, mode, chased, inPlace);
     this.#plain = f.local('i32');
     this.#masked = f.local('i32');
     this.#limits = { i32: f.local('i32'), i64: f.local('i64') };

@@ -41,6 +41,7 @@ export abstract class RegionRegisters extends LazyFlagsEmitter {
   protected readonly tlb: Expr;
   protected readonly frame: RegionFrame;
   readonly #long: boolean;
+  readonly #inPlace: boolean;
   /** Locals: registers, the entry block's page, R_EA. */
   readonly #registers: readonly number[];
   readonly #page: Expr;
@@ -59,9 +60,21 @@ export abstract class RegionRegisters extends LazyFlagsEmitter {
   /** The current block's page, less the entry's. */
   #delta = 0n;
 
-  /** @param chased general registers that the region loads from memory */
-  constructor(f: FunctionBuilder, imports: CoreImports, frame: RegionFrame, mode: number, chased: ReadonlySet<number>) {
+  /**
+   * @param chased general registers that the region loads from memory
+   * @param inPlace general registers stay where the interpreter has them: for code that runs through once, loading all and
+   * storing all costs more than it saves, and every rare way out would have to have them at hand
+   */
+  constructor(
+    f: FunctionBuilder,
+    imports: CoreImports,
+    frame: RegionFrame,
+    mode: number,
+    chased: ReadonlySet<number>,
+    inPlace: boolean,
+  ) {
     super(f);
+    this.#inPlace = inPlace;
     this.f = f;
     this.imports = imports;
     this.frame = frame;
@@ -146,13 +159,15 @@ export abstract class RegionRegisters extends LazyFlagsEmitter {
 
   #now(n: number): Expr {
     this.used.add(n);
-    return this.#known.isRegister(n, w.localGet(this.#registers[n], 'i64'));
+    const value = this.#inPlace ? w.load('i64', w.i32c(0), L.REGS + n * 8) : w.localGet(this.#registers[n], 'i64');
+    return this.#known.isRegister(n, value);
   }
 
   #set(n: number, value: Expr): void {
     this.used.add(n);
     this.dirty.add(n);
-    this.f.set(this.#registers[n], value);
+    if (this.#inPlace) this.f.do(w.store('i64', w.i32c(0), value, L.REGS + n * 8));
+    else this.f.set(this.#registers[n], value);
     this.#known.assign(n, value);
   }
 
@@ -170,11 +185,13 @@ export abstract class RegionRegisters extends LazyFlagsEmitter {
   }
 
   protected loadGeneral(): void {
-    for (const n of this.used) this.f.set(this.#registers[n], w.load('i64', w.i32c(0), L.REGS + n * 8));
     this.#recent.forgetAll();
+    if (this.#inPlace) return;
+    for (const n of this.used) this.f.set(this.#registers[n], w.load('i64', w.i32c(0), L.REGS + n * 8));
   }
 
   protected storeGeneral(): void {
+    if (this.#inPlace) return;
     for (const n of this.dirty)
       this.f.do(w.store('i64', w.i32c(0), w.localGet(this.#registers[n], 'i64'), L.REGS + n * 8));
   }
@@ -201,6 +218,11 @@ export abstract class RegionRegisters extends LazyFlagsEmitter {
   }
 
   protected readRegister(offset: number, size: number): Expr {
+    if (this.#inPlace && size < 8) {
+      const kind = size === 4 ? 'i32' : size === 2 ? 'i32_16u' : 'i32_8u';
+      const value = w.load(kind, w.i32c(0), L.REGS + offset);
+      return size === 4 && !this.#long ? this.#known.isRegister(offset >> 3, value) : value;
+    }
     const value = this.#now(offset >> 3);
     if (size === 8) return value;
     const low = w.wrap(value);
@@ -211,7 +233,10 @@ export abstract class RegionRegisters extends LazyFlagsEmitter {
 
   protected writeRegister(offset: number, value: Expr, size: number): void {
     const n = offset >> 3;
-    if (size === 8) this.#set(n, value);
+    if (this.#inPlace && size < 4) {
+      this.f.do(w.store(size === 2 ? 'i32_16' : 'i32_8', w.i32c(0), value, L.REGS + offset));
+      this.#known.changed(n);
+    } else if (size === 8) this.#set(n, value);
     else if (size === 4) this.#set(n, w.extendU(value));
     else {
       const high = offset & 1;
@@ -300,7 +325,7 @@ export abstract class RegionRegisters extends LazyFlagsEmitter {
   protected override pointerTo(linear: Expr, size: number, tag: number, miss: Miss): Expr {
     const write = tag === L.TLB_WRITE;
     const recent = this.#recent.take(tag);
-    const page = (size & (size - 1)) === 0 ? recent : undefined;
+    const page = !this.#inPlace && (size & (size - 1)) === 0 ? recent : undefined;
     const probe = () => this.#probe(linear, size, tag, miss, page);
     const known = this.#known.lookUp(linear, size, write, () => super.pointerTo(linear, size, tag, miss));
     if (known) return known;
