@@ -28,12 +28,17 @@ const WEIGHTS: Readonly<Record<string, number>> = {
   SSE4: 3,
   cryptographic: 1,
   x87: 9,
+  'VEX form of an SSE': 8,
+  AVX: 4,
+  AVX2: 2,
+  'VEX floating point': 3,
 };
 /** Not chosen by themselves: they need a pattern, or leave what cannot be compared in a register or in memory. */
 const LEFT_OUT = new Set([
   'popf',
   'fxrstor',
   'ldmxcsr',
+  'vldmxcsr',
   'fldcw',
   'fxsave',
   'fnsave',
@@ -68,7 +73,8 @@ function weighted(bits: Bits) {
       formsOf(list.instructions, bits).filter((f) => {
         const { name } = f.instruction;
         const branches = f.operands.some((o) => o.kind === 'rel');
-        return isCompared(name) && isNative(f) && !branches && !LEFT_OUT.has(name) && !isApproximate(name);
+        const gathers = f.instruction.attributes.addressParts === 'vsib';
+        return isCompared(name) && isNative(f) && !gathers && !branches && !LEFT_OUT.has(name) && !isApproximate(name);
       });
     made = LISTS.filter(([name]) => name in WEIGHTS).map(([name, list]) => [WEIGHTS[name], usable(list)] as const);
     forms.set(bits, made);
@@ -239,7 +245,7 @@ export class Generator {
       set.set(RCX, BigInt(random.below(40)) | noise());
     } else if (name === 'enter' || name === 'leave') set.set(RBP, BigInt(this.#data + 0x1800 + random.below(0x400)));
     else if (name === 'xlat') pointer(RBX);
-    else if (/^maskmov/.test(name)) pointer(RDI);
+    else if (/^v?maskmov(dqu|q)$/.test(name)) pointer(RDI);
     else if (/^bt/.test(name) && memory && reg >= 0 && form.operands.some((o) => o.kind === 'reg')) {
       if (this.#known.bases.has(reg)) return undefined;
       set.set(reg, BigInt((random.u32() << 20) >> 20));
@@ -247,7 +253,7 @@ export class Generator {
       const byte = form.operands.some((o) => o.size === 'b');
       set.set(RDX, BigInt(random.below(2)));
       set.set(RAX, BigInt(byte ? random.below(256) : random.u32() >>> random.below(30)));
-    } else if (/^pcmpe/.test(name) && random.chance(60)) {
+    } else if (/^v?pcmpe/.test(name) && random.chance(60)) {
       set.set(RAX, BigInt(random.below(40) - 18));
       set.set(RDX, BigInt(random.below(40) - 18));
     }

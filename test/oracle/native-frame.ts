@@ -48,7 +48,7 @@ const AREA = CODE + CODE_SIZE + GUARD_SIZE;
 export const offered: ReadonlySet<string> = nativeX86
   ? new Set(/^flags\s*:(.*)$/m.exec(readFileSync('/proc/cpuinfo', 'utf8'))?.[1].split(' '))
   : new Set();
-const hasAvx = offered.has('avx');
+export const hasAvx = offered.has('avx');
 
 /** Frame: 16 GPRs, flags, vector of the exception or -1, error code, CR2; the FXSAVE64 image at F_FX. */
 export const F_FLAGS = 0x80;

@@ -146,7 +146,6 @@ export class Oracle {
     s.setBigUint64(F_FLAGS, BigInt(0x202 | (random.u32() & 0xcd5 & (random.chance(50) ? -1 : ~0x400))), true);
 
     fillFloat(random, s, name);
-    for (let x = 0; x < 16 && this.native.hasUppers; x++) random.vector(s, F_YMM + x * 16);
     if (encoded.vsib) this.#fillIndexes(random, encoded.vsib, target);
 
     const memory = new DataView(this.native.data.buffer, this.native.data.byteOffset);

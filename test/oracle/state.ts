@@ -1,11 +1,12 @@
-// Random states of x87 and SSE.
+// Random states of x87, SSE and AVX.
 
-import { F_FX } from './native-frame.js';
+import { F_FX, F_YMM, hasAvx } from './native-frame.js';
 import type { Random } from './random.js';
 
 /** @param name instruction that the state is for, if it is for one */
 export function fillFloat(random: Random, s: DataView, name = ''): void {
   for (let x = 0; x < 16; x++) random.vector(s, F_FX + 160 + x * 16);
+  for (let x = 0; x < 16 && hasAvx; x++) random.vector(s, F_YMM + x * 16);
   // Equal and nearly equal operands matter to comparisons and subtractions.
   if (random.chance(15))
     for (let x = 1; x < 16; x++) copyBytes(s, F_FX + 160, F_FX + 160 + x * 16, 8 + 8 * random.below(2));
