@@ -11,6 +11,7 @@ import type { SoftModules } from '../../src/engine/soft/engine.js';
 import { type Generated, generate } from '../../src/engine/soft/generate.js';
 import { restoreHandlers } from '../../src/engine/soft/isa/stored.js';
 import { SynchronousCompiler } from '../../src/engine/soft/region/job.js';
+import { collectGarbage } from '../../src/host/node/collect.js';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const SOFT = join(ROOT, 'src/engine/soft');
@@ -82,7 +83,9 @@ export function generatedParts(): Generated {
 export async function compileModules(regions = false, hotEvery?: number): Promise<SoftModules> {
   const { interpreter, tables, handlers, flow } = hotEvery ? generate(undefined, hotEvery) : generatedParts();
   return {
-    ...(regions && { regions: { flow, compiler: () => new SynchronousCompiler(restoreHandlers(handlers)) } }),
+    ...(regions && {
+      regions: { flow, compiler: () => new SynchronousCompiler(restoreHandlers(handlers)), collect: collectGarbage },
+    }),
     core: await compileCore(),
     interpreter: new WebAssembly.Module(interpreter as Uint8Array<ArrayBuffer>),
     tables,

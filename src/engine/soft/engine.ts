@@ -26,6 +26,8 @@ export interface RegionParts {
   readonly flow: Uint8Array;
   /** A compiler of the engine's own. */
   readonly compiler: () => RegionCompiler;
+  /** Has modules freed that nobody reaches any more. */
+  readonly collect: () => void;
 }
 
 /** At most so many vCPUs: the xAPIC's physical addresses less the broadcast. */
@@ -60,10 +62,10 @@ export class SoftEngine implements Engine {
     this.runInterpreter = interpreter.exports.run as () => number;
     if (modules.regions) {
       const { view, linear, core } = this;
-      const { flow, compiler } = modules.regions;
+      const { flow, compiler, collect } = modules.regions;
       this.#compiler = compiler();
       const imports = { ...core, link: interpreter.exports.link } as unknown as RegionHost['imports'];
-      this.regions = new Regions({ view, linear, core, imports, table, flow, compiler: this.#compiler });
+      this.regions = new Regions({ view, linear, core, imports, table, flow, compiler: this.#compiler, collect });
     }
     new Uint8Array(this.linear.buffer).set(modules.tables, L.TABLES);
     this.memory = new SoftMemory(this.linear, config.memorySize, (host, length) => this.core.notifyWrite(host, length));

@@ -167,6 +167,7 @@ export const LAZY_KIND = 0x9b0; // i32
 export const LAZY_A = 0x9b8; // i64 each
 export const LAZY_B = 0x9c0;
 export const LAZY_R = 0x9c8;
+export const LAZY_X = 0x9d0; // result of a later operation that changes some flags only
 /** 512 bytes for FXSAVE images that JavaScript asks for. */
 export const FX_IMAGE = 0x1000; // to 0x11ff
 /** gpa that core `translate` found, i64. */

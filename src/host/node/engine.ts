@@ -4,6 +4,7 @@ import { setFlagsFromString } from 'node:v8';
 import type { MachineConfig } from '../../config/config.js';
 import type { Engine, EngineConfig } from '../../engine/contract.js';
 import { SoftEngine, type SoftModules } from '../../engine/soft/engine.js';
+import { collectGarbage } from './collect.js';
 import { FileError } from './files.js';
 import { PACKAGE_ROOT } from './package.js';
 import { ThreadedCompiler } from './region-compiler.js';
@@ -37,9 +38,9 @@ export async function loadSoftModules(): Promise<SoftModules> {
       built('core.wasm').then((bytes) => WebAssembly.compile(bytes)),
       built('interp.wasm').then((bytes) => WebAssembly.compile(bytes)),
       built('tables.bin'),
-      process.env.TYPEVISOR_REGIONS ? built('flow.bin') : undefined,
+      process.env.TYPEVISOR_REGIONS === '0' ? undefined : built('flow.bin'),
     ]);
-    const regions = flow && { flow, compiler: () => new ThreadedCompiler() };
+    const regions = flow && { flow, compiler: () => new ThreadedCompiler(), collect: collectGarbage };
     return { core, interpreter, tables, ...(regions && { regions }) };
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;

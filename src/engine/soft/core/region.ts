@@ -1,6 +1,6 @@
 // What compiled regions call. A region keeps registers in Wasm locals, so nothing in here may look at them: whatever is
 // intricate (devices, page-crossing writes, stores into code) is answered with LEAVE_IT, and the interpreter does it.
-import { AUX_CF, AUX_PDB_SHIFT, AUX_PO, FLAG_AUX, FLAG_RES, MODE, MODE_64, TLB_CUR } from '../layout';
+import { AUX_CF, AUX_PDB_SHIFT, AUX_PO, FLAG_AUX, FLAG_RES, LAZY_X, MODE, MODE_64, TLB_CUR } from '../layout';
 import { codeAt, findBlock } from './code';
 import { regionHot } from './env';
 import { resolveRead, resolveWrite } from './mmu';
@@ -26,8 +26,45 @@ const LOGIC: i32 = 3;
 const FLOAT: i32 = 4; // a comparison of two floats' bits
 const ADD: i32 = 1; // in bits 1:0; bit 2 says that a carry came in, which changes nothing here
 
-/** Works out RES and AUX of result = a op b, operands zero-extended, and stores them. */
+/** An operation since then that changes some flags only: in bits 11:8 of the kind, log2 of its size above. */
+const ROL: i32 = 1;
+const ROR: i32 = 2;
+const INC: i32 = 4;
+
+/** Works out the flags that a region has left, and stores them: RES and AUX. */
 export function settleFlags(kind: i32, a: i64, b: i64, r: i64): void {
+  if (kind & 0xff) settleWhole(kind & 0xff, a, b, r);
+  else {
+    store<i64>(FLAG_RES, a);
+    store<i32>(FLAG_AUX, <i32>b);
+  }
+  if (kind >> 8) settlePartial((kind >> 8) & 15, 1 << (kind >> 12), load<i64>(LAZY_X));
+}
+
+/** `x`: the operation's result, zero-extended from `size` bytes. */
+function settlePartial(operation: i32, size: i32, x: i64): void {
+  const aux = load<i32>(FLAG_AUX);
+  const top = <i32>(x >> <i64>(size * 8 - 1)) & 1;
+  if (operation & (ROL | ROR)) {
+    const cf = operation == ROL ? <i32>x & 1 : top;
+    const other = operation == ROL ? cf : <i32>(x >> <i64>(size * 8 - 2)) & 1;
+    store<i32>(FLAG_AUX, (aux & ~(<i32>AUX_CF | AUX_PO)) | (cf << 31) | ((cf ^ top ^ other) << 30));
+    return;
+  }
+  const bits = <i64>(size * 8);
+  const ones: i64 = size == 8 ? -1 : ((1 as i64) << bits) - 1;
+  const smallest: i64 = (1 as i64) << (bits - 1);
+  // INC overflows into the smallest number, DEC out of it.
+  const edge = operation == INC ? x : (x + 1) & ones;
+  const cf = aux >>> 31;
+  const overflow = i32(edge == smallest);
+  const af = i32((edge & 15) == 0);
+  store<i64>(FLAG_RES, (x << (64 - bits)) >> (64 - bits));
+  store<i32>(FLAG_AUX, (cf << 31) | ((cf ^ overflow) << 30) | (af << 3));
+}
+
+/** result = a op b, operands zero-extended. */
+function settleWhole(kind: i32, a: i64, b: i64, r: i64): void {
   const size = kind >> 4;
   if ((kind & 15) == FLOAT) {
     settleFloat(

@@ -245,6 +245,23 @@ export abstract class Emitter {
     this.setFlagsRaw(this.signExtend64(result, size), w.or(w.or(cf, po), af));
   }
 
+  /** INC (`by` 1) and DEC (-1) of `from`: `result` is what comes out. Both must be `let`. */
+  flagsStep(size: number, from: Expr, result: Expr, by: 1 | -1): void {
+    // INC overflows into the smallest number, DEC out of it.
+    const edge = by === 1 ? result : from;
+    const smallest = size === 8 ? w.i64c(-(2n ** 63n)) : w.i32c(size === 4 ? 0x8000_0000 : 1 << (size * 8 - 1));
+    const low = w.and(w.wrap(edge), w.i32c(15));
+    this.flagsKeepCarry(size, result, w.eq(edge, smallest), w.shl(w.eqz(low), w.i32c(3)));
+  }
+
+  /** ROL and ROR, by their result, which must be `let`: CF and OF. */
+  flagsRotate(size: number, result: Expr, left: boolean): void {
+    const bit = (n: number) => w.and(w.wrap(w.shrU(result, w.intc(result.type, n))), w.i32c(1));
+    const top = this.let(bit(size * 8 - 1));
+    const cf = left ? this.let(bit(0)) : top;
+    this.setCarryOverflow(cf, w.xor(top, left ? cf : bit(size * 8 - 2)));
+  }
+
   /** Only CF and OF (0 or 1) change: rotates, MUL. */
   setCarryOverflow(cf: Expr, of: Expr): void {
     const c = this.let(cf);

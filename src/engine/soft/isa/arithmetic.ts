@@ -110,21 +110,13 @@ op(
   },
 );
 
-/** Smallest signed number of a size, as that size's own type, zero-extended. */
-function minimum(size: number): Expr {
-  return size === 8 ? w.i64c(-(2n ** 63n)) : w.i32c(size === 4 ? 0x8000_0000 : 1 << (size * 8 - 1));
-}
-
 function step(by: 1 | -1) {
   return (e: Emitter, dst: Operand): void => {
     const size = sizeOf(dst);
     const type = intType(size);
     e.update(dst, (a) => {
       const r = e.let(e.zeroExtend(w.add(a, w.intc(type, by)), size));
-      // INC overflows into the smallest number, DEC out of it.
-      const of = w.eq(by === 1 ? r : a, minimum(size));
-      const low = w.and(w.wrap(by === 1 ? r : a), w.i32c(15));
-      e.flagsKeepCarry(size, r, of, w.shl(w.eqz(low), w.i32c(3)));
+      e.flagsStep(size, a, r, by);
       return r;
     });
   };

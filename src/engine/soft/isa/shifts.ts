@@ -101,11 +101,7 @@ function rotate(left: boolean): Shift {
       const [l, s] = left ? [n, back] : [back, n];
       r = e.let(e.zeroExtend(w.or(w.shl(a, l), w.shrU(a, s)), size));
     }
-    const top = e.let(bit(r, bits - 1));
-    if (left) {
-      const cf = e.let(bit(r, 0));
-      e.setCarryOverflow(cf, w.xor(top, cf));
-    } else e.setCarryOverflow(top, w.xor(top, bit(r, bits - 2)));
+    e.flagsRotate(size, r, left);
     return r;
   };
 }

@@ -1,6 +1,7 @@
 /**
  * Flags in a region: the operands of whatever set them last, worked out only where somebody reads them. Locals FK (which
- * operation, at run time), FA, FB (its operands, or RES and AUX) and FR (its result).
+ * operation, at run time), FA, FB (its operands, or RES and AUX), FR (its result) and FX (that of a later one which changes
+ * some flags only).
  */
 import { MachineEmitter } from '../emit/machine-emitter.js';
 import * as L from '../layout.js';
@@ -9,11 +10,20 @@ import type { Expr } from '../wasm/ops.js';
 import * as w from '../wasm/ops.js';
 import { f32, f64 } from '../wasm/simd.js';
 
-/** Flags as known at compile time: settled in FA (RES) and FB (AUX), an operation's operands, or only known at run time. */
+/**
+ * Flags as known at compile time: settled in FA (RES) and FB (AUX), an operation's operands, or only known at run time.
+ * In bits 15:8 of a number, and of FK, may be an operation that has changed some of the flags since (PARTIAL); then bits
+ * 7:0 are 0 for settled ones and UNKNOWN for those known at run time.
+ */
 export type FlagState = 'settled' | 'unknown' | number;
 
 /** core/region.ts has the same numbers. With a carry in, the operands alone do not give the conditions. */
 const OPERATION = { add: 1, sub: 2, logic: 3, float: 4, adc: 5, sbb: 6 } as const;
+/** Rotates change CF and OF, INC and DEC all but CF: bits 3:0, and log2 of the operand size above. FX is the result. */
+const PARTIAL = { rol: 1, ror: 2, inc: 4, dec: 8 } as const;
+const ROTATES = (PARTIAL.rol | PARTIAL.ror) << 8;
+const STEPS = (PARTIAL.inc | PARTIAL.dec) << 8;
+const UNKNOWN = 0xff;
 const kindOf = (operation: number, size: number) => operation | (size << 4);
 
 export abstract class LazyFlagsEmitter extends MachineEmitter {
@@ -21,6 +31,8 @@ export abstract class LazyFlagsEmitter extends MachineEmitter {
   readonly #fa: number;
   readonly #fb: number;
   readonly #fr: number;
+  readonly #fx: number;
+  #usesX = false;
   flags: FlagState = 'unknown';
 
   constructor(f: FunctionBuilder) {
@@ -29,6 +41,7 @@ export abstract class LazyFlagsEmitter extends MachineEmitter {
     this.#fa = f.local('i64');
     this.#fb = f.local('i64');
     this.#fr = f.local('i64');
+    this.#fx = f.local('i64');
   }
 
   // ---- control flow inside an instruction: what is known of the flags must hold on both ways --------------------------------
@@ -119,6 +132,41 @@ export abstract class LazyFlagsEmitter extends MachineEmitter {
     return this.let(w.localGet(this.#fa, 'i64'));
   }
 
+  override flagsStep(size: number, _from: Expr, result: Expr, by: 1 | -1): void {
+    this.#change(by === 1 ? PARTIAL.inc : PARTIAL.dec, size, result, ROTATES);
+  }
+
+  override flagsRotate(size: number, result: Expr, left: boolean): void {
+    this.#change(left ? PARTIAL.rol : PARTIAL.ror, size, result, STEPS);
+  }
+
+  /** @param others the kinds that this one doesn't wholly undo: they are settled first */
+  #change(operation: number, size: number, result: Expr, others: number): void {
+    if (typeof this.flags === 'number' && this.flags & others) this.settle();
+    const { flags } = this;
+    if (flags === 'unknown') {
+      const mixed = w.and(w.localGet(this.#fk, 'i32'), w.i32c(others));
+      this.f.if(mixed, () => this.#settleByCore(), undefined, false);
+    }
+    this.#usesX = true;
+    this.f.set(this.#fx, w.extendU(result));
+    const base = flags === 'settled' ? 0 : flags === 'unknown' ? UNKNOWN : flags & 0xff;
+    this.flags = base | (operation << 8) | (Math.log2(size) << 12);
+  }
+
+  /** Works the later operation in, once the others are settled. */
+  #settlePartial(partial: number): void {
+    const size = 1 << (partial >> 4);
+    const result = this.let(this.#operand(this.#fx, size));
+    if (partial & (PARTIAL.rol | PARTIAL.ror)) {
+      super.flagsRotate(size, result, (partial & PARTIAL.rol) !== 0);
+      return;
+    }
+    const by = partial & PARTIAL.inc ? 1 : -1;
+    const from = this.let(this.zeroExtend(w.sub(result, w.intc(result.type, by)), size));
+    super.flagsStep(size, from, result, by);
+  }
+
   #operand(local: number, size: number): Expr {
     const value = w.localGet(local, 'i64');
     return size === 8 ? value : w.wrap(value);
@@ -130,6 +178,15 @@ export abstract class LazyFlagsEmitter extends MachineEmitter {
     if (flags === 'settled') return;
     if (flags === 'unknown') {
       this.f.if(w.localGet(this.#fk, 'i32'), () => this.#settleByCore());
+    } else if (flags >> 8) {
+      if ((flags & 0xff) === UNKNOWN) {
+        this.publishFlags();
+        this.#settleByCore();
+      } else {
+        this.flags = flags & 0xff || 'settled';
+        this.settle();
+        this.#settlePartial(flags >> 8);
+      }
     } else {
       const size = flags >> 4;
       if ((flags & 15) === OPERATION.float) {
@@ -173,6 +230,7 @@ export abstract class LazyFlagsEmitter extends MachineEmitter {
   }
 
   #settleByCore(): void {
+    this.f.later(() => this.#storeX());
     const args = [w.localGet(this.#fk, 'i32'), ...[this.#fa, this.#fb, this.#fr].map((l) => w.localGet(l, 'i64'))];
     this.f.do(this.invoke('settleFlags', undefined, args));
     this.f.set(this.#fa, w.load('i64', w.i32c(0), L.FLAG_RES));
@@ -180,9 +238,20 @@ export abstract class LazyFlagsEmitter extends MachineEmitter {
     this.f.set(this.#fk, w.i32c(0));
   }
 
+  #storeX(): void {
+    if (this.#usesX) this.f.do(w.store('i64', w.i32c(0), w.localGet(this.#fx, 'i64'), L.LAZY_X));
+  }
+
   /** Makes FK tell at run time what is known now: before every way to another block or out. */
   publishFlags(): void {
-    if (this.flags !== 'unknown') this.f.set(this.#fk, w.i32c(this.flags === 'settled' ? 0 : this.flags));
+    const { flags } = this;
+    if (flags === 'unknown') return;
+    if (flags === 'settled') this.f.set(this.#fk, w.i32c(0));
+    else if ((flags & 0xff) !== UNKNOWN) this.f.set(this.#fk, w.i32c(flags));
+    else {
+      const base = w.and(w.localGet(this.#fk, 'i32'), w.i32c(0xff));
+      this.f.set(this.#fk, w.or(base, w.i32c(flags & ~0xff)));
+    }
   }
 
   /** From the state in memory, where they are worked out. */
@@ -206,6 +275,8 @@ export abstract class LazyFlagsEmitter extends MachineEmitter {
     this.f.set(this.#fa, w.load('i64', w.i32c(0), L.LAZY_A));
     this.f.set(this.#fb, w.load('i64', w.i32c(0), L.LAZY_B));
     this.f.set(this.#fr, w.load('i64', w.i32c(0), L.LAZY_R));
+    // Where the region has nothing to do with it, it stays in memory for the next.
+    if (this.#usesX) this.f.set(this.#fx, w.load('i64', w.i32c(0), L.LAZY_X));
   }
 
   handOverFlags(): void {
@@ -213,6 +284,7 @@ export abstract class LazyFlagsEmitter extends MachineEmitter {
     this.f.do(w.store('i64', w.i32c(0), w.localGet(this.#fa, 'i64'), L.LAZY_A));
     this.f.do(w.store('i64', w.i32c(0), w.localGet(this.#fb, 'i64'), L.LAZY_B));
     this.f.do(w.store('i64', w.i32c(0), w.localGet(this.#fr, 'i64'), L.LAZY_R));
+    this.#storeX();
   }
 
   override condition(code: number): Expr {
@@ -223,6 +295,7 @@ export abstract class LazyFlagsEmitter extends MachineEmitter {
   #direct(code: number): Expr | undefined {
     const { flags } = this;
     if (typeof flags !== 'number') return undefined;
+    if (flags >> 8) return this.#afterPartial(code, flags);
     const size = flags >> 4;
     const operation = flags & 15;
     const value = (local: number) => this.#operand(local, size);
@@ -246,6 +319,46 @@ export abstract class LazyFlagsEmitter extends MachineEmitter {
       if (which === 7) return not(w.leS(signed(this.#fr), zero));
     } else if (operation === OPERATION.add && which === 1) return not(w.ltU(result(), value(this.#fa)));
     return undefined;
+  }
+
+  #afterPartial(code: number, flags: number): Expr | undefined {
+    const partial = flags >> 8;
+    const size = 1 << (partial >> 4);
+    const which = code >> 1;
+    const not = (e: Expr) => (code & 1 ? w.eqz(e) : e);
+    const result = this.#operand(this.#fx, size);
+    const constant = (value: number) => w.intc(result.type, value);
+    if (partial & (PARTIAL.rol | PARTIAL.ror)) {
+      const at = partial & PARTIAL.rol ? 0 : size * 8 - 1;
+      if (which === 1) return not(w.and(w.wrap(w.shrU(result, constant(at))), w.i32c(1)));
+      return which === 2 || which === 4 ? this.#before(code, flags) : undefined;
+    }
+    const by = partial & PARTIAL.inc ? 1 : -1;
+    const from = () => this.signExtend(w.sub(result, constant(by)), size);
+    switch (which) {
+      case 1:
+        return this.#before(code, flags);
+      case 2:
+        return not(w.eqz(this.zeroExtend(result, size)));
+      case 4:
+        return not(w.ltS(this.signExtend(result, size), constant(0)));
+      case 6: // the sum without bounds, compared with 0
+        return not(w.ltS(from(), constant(-by)));
+      case 7:
+        return not(w.leS(from(), constant(-by)));
+      default:
+        return undefined;
+    }
+  }
+
+  /** A condition on flags that the later operation has left alone. */
+  #before(code: number, flags: number): Expr | undefined {
+    const base = flags & 0xff;
+    if (base === 0 || base === UNKNOWN) return undefined;
+    this.flags = base;
+    const condition = this.#direct(code);
+    this.flags = flags;
+    return condition;
   }
 
   /** Conditions of a comparison of floats: whatever is not ordered counts as below and equal. */

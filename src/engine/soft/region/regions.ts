@@ -14,6 +14,9 @@ const REALLY_HOT = 4 * L.HOT_EVERY;
 /** Slots of the table; when they are used up, all regions go. Slot 0 stays empty: it stands for no region. */
 export const REGION_SLOTS = 2048;
 
+/** Regions that go before a garbage collection is asked for. */
+const COLLECT_EVERY = 512;
+
 /** Times that a region is compiled anew because it is entered so often: by then more is known of where its jumps go. */
 const MOST_REMAKES = 2;
 
@@ -52,6 +55,8 @@ export interface RegionHost {
   readonly table: WebAssembly.Table;
   readonly flow: Uint8Array;
   readonly compiler: RegionCompiler;
+  /** Has unreachable modules freed (host/node/collect.ts). */
+  readonly collect: () => void;
 }
 
 export class Regions {
@@ -75,6 +80,7 @@ export class Regions {
   #jobs = 0;
   #outbox: RegionJob[] = [];
   #busy = false;
+  #collectAt = COLLECT_EVERY;
 
   constructor(host: RegionHost) {
     this.#host = host;
@@ -83,7 +89,11 @@ export class Regions {
 
   /** Installs what the compiler has ready: between slices. */
   installReady(): void {
-    const { compiler } = this.#host;
+    const { compiler, collect } = this.#host;
+    if (this.stats.dropped >= this.#collectAt) {
+      this.#collectAt = this.stats.dropped + COLLECT_EVERY;
+      collect();
+    }
     if (this.#pending.size === 0) return;
     for (let answer = compiler.poll(); answer; answer = compiler.poll()) {
       this.#busy = false;
