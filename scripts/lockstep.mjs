@@ -20,6 +20,7 @@ Runs a guest on two deterministic machines, slice by slice, and names the first 
   --slice N        instructions in a slice (200000)
   --every N        RAM is compared after so many slices (50)
   --hot N          a block is compiled when it has been entered N times, a power of two (64)
+  --delay N        what is compiled is ready N slices later (0), as if another thread had done it
   --interpreted    no regions: two interpreters
   --inject N       after N instructions break the second machine's RAX, to see that it is noticed
   --console        print the guest's console
@@ -37,6 +38,7 @@ const OPTIONS = {
   slice: { type: 'string', default: '200000' },
   every: { type: 'string', default: '50' },
   hot: { type: 'string', default: '64' },
+  delay: { type: 'string', default: '0' },
   interpreted: { type: 'boolean', default: false },
   inject: { type: 'string' },
   console: { type: 'boolean', default: false },
@@ -55,13 +57,13 @@ async function loadLockstep() {
 }
 
 /** An interpreter that finds blocks hot soon, and a compiler that answers at once: the same in every run. */
-async function withRegions(hot) {
+async function withRegions(hot, delay) {
   const { generate } = await dist('engine/soft/generate.js');
   const { SynchronousCompiler } = await dist('engine/soft/region/job.js');
   const { restoreHandlers } = await dist('engine/soft/isa/stored.js');
   if (hot & (hot - 1)) throw new StepError('--hot needs a power of two.');
   const { interpreter, handlers, flow } = generate(undefined, hot);
-  const compiler = () => new SynchronousCompiler(restoreHandlers(handlers));
+  const compiler = () => new SynchronousCompiler(restoreHandlers(handlers), delay);
   return { interpreter: new WebAssembly.Module(interpreter), regions: { flow, compiler } };
 }
 
@@ -153,7 +155,7 @@ async function main() {
   const interpreted = { core, interpreter, tables };
   const compiled = values.interpreted
     ? interpreted
-    : { ...interpreted, ...(await withRegions(whole(values.hot, '--hot'))) };
+    : { ...interpreted, ...(await withRegions(whole(values.hot, '--hot'), Number(values.delay))) };
   const config = machineConfig({
     arch: values.arch,
     memory: parseSize(values.memory, '--memory'),

@@ -218,8 +218,9 @@ class RegionCompiler implements RegionFrame {
     this.#index = index;
     e.delta = block.page - this.#blocks[0].page;
     e.flags = this.#graph.nodes[index + 1].loop ? 'unknown' : (this.#flagsIn[index] ?? 'unknown');
+    // First what is known at its start, for a slice may end there.
+    e.enterBlock();
     this.#payFor(block);
-    e.enterBlock(index);
     this.#offset = block.start;
     this.#ending = undefined;
     this.#first = block.records[0];
@@ -229,9 +230,9 @@ class RegionCompiler implements RegionFrame {
         break;
       }
       this.#following = block.records[i + 1]?.address ?? 0;
-      const { flags } = e;
+      const state = e.save();
       if (!f.attempt(() => e.instruction(r), Unsupported)) {
-        e.flags = flags;
+        e.restore(state);
         if (index === 0 && this.#offset === block.start) this.#useless = true;
         this.leaveHere(w.i32c(0));
         return;
@@ -297,7 +298,7 @@ class RegionCompiler implements RegionFrame {
   #goToBlock(to: number, rip: Expr): void {
     const f = this.#f;
     const e = this.#e;
-    if (!e.mayEnter(to)) {
+    if (!e.mayGoOn()) {
       this.#leaveTo(rip);
       return;
     }
@@ -475,7 +476,7 @@ function loadedRegisters(blocks: readonly DecodedBlock[]): Set<number> {
   const loaded = new Set<number>();
   for (const { records } of blocks)
     for (const { spec, a, b } of records) {
-      if (!spec || spec.instruction.name !== 'mov') continue;
+      if (spec?.instruction.name !== 'mov') continue;
       const [to, from] = spec.operands;
       if (to?.kind === 'gpr' && to.size >= 4 && from?.kind === 'mem') loaded.add((to.field === 'a' ? a : b) >> 3);
     }

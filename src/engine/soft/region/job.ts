@@ -79,18 +79,23 @@ export function compileJobs(jobs: readonly RegionJob[], handlers: readonly (Hand
 /** Compiles at once, in the caller's time. */
 export class SynchronousCompiler implements RegionCompiler {
   readonly #handlers: readonly (HandlerSpec | undefined)[];
-  readonly #ready: RegionAnswer[] = [];
+  readonly #delay: number;
+  readonly #ready: { readonly answer: RegionAnswer; polls: number }[] = [];
 
-  constructor(handlers: readonly (HandlerSpec | undefined)[]) {
+  /** @param delay how often it says that it isn't ready yet, as one on another thread would (tests) */
+  constructor(handlers: readonly (HandlerSpec | undefined)[], delay = 0) {
     this.#handlers = handlers;
+    this.#delay = delay;
   }
 
   submit(jobs: readonly RegionJob[]): void {
-    this.#ready.push(compileJobs(jobs, this.#handlers));
+    this.#ready.push({ answer: compileJobs(jobs, this.#handlers), polls: this.#delay });
   }
 
   poll(): RegionAnswer | undefined {
-    return this.#ready.shift();
+    const first = this.#ready[0];
+    if (first === undefined || first.polls-- > 0) return undefined;
+    return this.#ready.shift()!.answer;
   }
 
   close(): void {}

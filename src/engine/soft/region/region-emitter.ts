@@ -82,16 +82,16 @@ export class RegionEmitter extends RegionRegisters {
     });
   }
 
-  /** Before a block's first instruction: what is known within a block is not known any more. `key` stands for the block. */
-  enterBlock(key: unknown): void {
+  /** Before a block's first instruction: what is known within a block is not known any more. */
+  enterBlock(): void {
     this.#vectors.abandon();
-    this.x87.enterBlock(key);
+    this.x87.enterBlock();
     this.forgetChecks();
   }
 
-  /** Whether the block that `key` stands for may be gone to from here; else the region must be left. */
-  mayEnter(key: unknown): boolean {
-    return this.x87.agrees(key);
+  /** Whether another block may be gone to from here; else the region must be left. */
+  mayGoOn(): boolean {
+    return this.x87.isLevel();
   }
 
   /** What is known at the end of a block, which has several ways on. */

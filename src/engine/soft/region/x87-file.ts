@@ -66,7 +66,6 @@ export class X87File {
   #tame = 0;
   #controlled = false;
   #note: Note | undefined;
-  readonly #depths = new Map<unknown, number>();
 
   constructor(host: X87Host) {
     this.host = host;
@@ -96,18 +95,15 @@ export class X87File {
     this.forget();
   }
 
-  enterBlock(key: unknown): void {
-    this.#depth = this.#depths.get(key) ?? 0;
-    this.#depths.set(key, this.#depth);
+  enterBlock(): void {
+    this.#depth = 0;
     this.#note = undefined;
     this.forget();
   }
 
-  /** Whether a block may be gone to from here. */
-  agrees(key: unknown): boolean {
-    const known = this.#depths.get(key);
-    if (known === undefined) this.#depths.set(key, this.#depth);
-    return known === undefined || known === this.#depth;
+  /** Whether another block may be gone to from here: each starts with the top where it was at the region's entry. */
+  isLevel(): boolean {
+    return this.#depth === 0;
   }
 
   forget(): void {
@@ -128,8 +124,15 @@ export class X87File {
 
   /** Before every way out of the block: what is known at compile time for whoever comes next. */
   publish(): void {
-    if (!this.active) return;
     const { f } = this;
+    if (!this.active) {
+      // A region that comes to its first x87 instruction later has been through it where this is a loop's head.
+      const depth = i32(this.#depth);
+      f.later(() => {
+        if (this.active) f.set(this.#exit, depth);
+      });
+      return;
+    }
     f.set(this.#exit, i32(this.#depth));
     const note = this.#note;
     if (!note) return;
