@@ -13,6 +13,7 @@ import { setFlagsFromString } from 'node:v8';
 import { SoftEngine } from '../dist/engine/soft/engine.js';
 import { restoreHandlers } from '../dist/engine/soft/isa/stored.js';
 import { SynchronousCompiler } from '../dist/engine/soft/region/job.js';
+import { collectGarbage } from '../dist/host/node/collect.js';
 
 const HERE = dirname(fileURLToPath(import.meta.url));
 const SOFT = join(HERE, '../dist/engine/soft');
@@ -134,7 +135,9 @@ function machine(regions) {
     core: new WebAssembly.Module(read('core.wasm')),
     interpreter: new WebAssembly.Module(read('interp.wasm')),
     tables: read('tables.bin'),
-    ...(regions && { regions: { flow: read('flow.bin'), compiler: () => new SynchronousCompiler(handlers()) } }),
+    ...(regions && {
+      regions: { flow: read('flow.bin'), compiler: () => new SynchronousCompiler(handlers()), collect: collectGarbage },
+    }),
   };
   const engine = new SoftEngine({ memorySize: RAM, cpus: 1, sink, tscHz: 2e9, arch: values.arch }, modules);
   const elf = readFileSync(join(scratch, 'bare'));

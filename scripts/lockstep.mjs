@@ -61,10 +61,11 @@ async function withRegions(hot, delay) {
   const { generate } = await dist('engine/soft/generate.js');
   const { SynchronousCompiler } = await dist('engine/soft/region/job.js');
   const { restoreHandlers } = await dist('engine/soft/isa/stored.js');
+  const { collectGarbage } = await dist('host/node/collect.js');
   if (hot & (hot - 1)) throw new StepError('--hot needs a power of two.');
   const { interpreter, handlers, flow } = generate(undefined, hot);
   const compiler = () => new SynchronousCompiler(restoreHandlers(handlers), delay);
-  return { interpreter: new WebAssembly.Module(interpreter), regions: { flow, compiler } };
+  return { interpreter: new WebAssembly.Module(interpreter), regions: { flow, compiler, collect: collectGarbage } };
 }
 
 function whole(text, option) {
