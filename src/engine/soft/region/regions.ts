@@ -94,15 +94,17 @@ export class Regions {
       this.#collectAt = this.stats.dropped + COLLECT_EVERY;
       collect();
     }
-    if (this.#pending.size === 0) return;
+    if (this.#pending.size === 0 && !this.#busy) return;
     for (let answer = compiler.poll(); answer; answer = compiler.poll()) {
       this.#busy = false;
       this.#install(answer);
     }
     // While it is busy more comes together, to be one module.
     if (this.#busy || this.#outbox.length === 0) return;
-    compiler.submit(this.#outbox);
+    const wanted = this.#outbox.filter((job) => this.#pending.has(job.id));
     this.#outbox = [];
+    if (wanted.length === 0) return;
+    compiler.submit(wanted);
     this.#busy = true;
   }
 

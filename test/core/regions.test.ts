@@ -1,0 +1,55 @@
+// Regions under a guest that makes code for ever: what has been compiled of it must go again.
+
+import { existsSync, readFileSync } from 'node:fs';
+import { expect, test } from 'vitest';
+import { enterLongMode } from './long-mode.js';
+import { TestMachine } from './machine.js';
+
+/** Mappings of this process: V8 gives each module's code some of its own. */
+const mappings = () => readFileSync('/proc/self/maps', 'utf8').split('\n').length;
+
+/** Each time around it patches the loop's constant and runs the loop 400 times. */
+const REWRITER = `
+  mov r8d, 3000
+again:
+  mov dword [rel patch + 1], r8d
+  mov ecx, 400
+  call work
+  dec r8d
+  jnz again
+  hlt
+  align 64
+work:
+patch:
+  mov eax, 1
+  add rbx, rax
+  dec ecx
+  jnz work
+  ret
+`;
+
+test('code that is rewritten and run hot thousands of times leaves a bounded number of regions and mappings', async () => {
+  const m = await TestMachine.create({ regions: true, hotEvery: 64 });
+  enterLongMode(m, REWRITER);
+  m.set((s) => {
+    s.gpr[3] = 0n;
+  });
+  const before = existsSync('/proc/self/maps') ? mappings() : 0;
+  const { stats } = m.engine.regions!;
+  // Slices so short that a region is ready before its code is rewritten.
+  while (m.run(200).kind === 'budget');
+  expect(m.state.gpr[3]).toBe((400n * 3000n * 3001n) / 2n);
+  expect(stats.compiled).toBeGreaterThan(2000);
+  expect(stats.compiled - stats.dropped).toBeLessThan(20);
+  if (before) expect(mappings() - before).toBeLessThan(10_000);
+}, 120_000);
+
+test('regions do the same as the interpreter in the very same number of instructions', async () => {
+  const run = async (regions: boolean) => {
+    const m = await TestMachine.create({ regions, hotEvery: 64 });
+    enterLongMode(m, REWRITER.replace('3000', '300'));
+    while (m.run(177).kind === 'budget');
+    return { instructions: m.cpu.instructions, gpr: m.state.gpr, rflags: m.state.rflags };
+  };
+  expect(await run(true)).toEqual(await run(false));
+});
