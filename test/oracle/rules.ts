@@ -92,6 +92,7 @@ export function isMmxFault(name: string, vector: number): boolean {
 /** Bits of MXCSR that are not compared: a dot product that faults in a later step has or hasn't noted PE of an earlier one. */
 export function undefinedMxcsr(name: string, faulted: boolean): number {
   // Of 32 bytes one half may have got further than the other: DE, OE and UE of its steps as well.
+  // Of 32 bytes one half may have got further than the other: DE, OE and UE of its steps as well.
   if (faulted && name === 'vdpps') return 0x3a;
   return faulted && /^v?dpp/.test(name) ? 0x20 : 0;
 }
