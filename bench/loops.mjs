@@ -136,7 +136,12 @@ function machine(regions) {
     interpreter: new WebAssembly.Module(read('interp.wasm')),
     tables: read('tables.bin'),
     ...(regions && {
-      regions: { flow: read('flow.bin'), compiler: () => new SynchronousCompiler(handlers()), collect: collectGarbage },
+      regions: {
+        flow: read('flow.bin'),
+        compiler: () => new SynchronousCompiler(handlers()),
+        collect: collectGarbage,
+        patience: 1,
+      },
     }),
   };
   const engine = new SoftEngine({ memorySize: RAM, cpus: 1, sink, tscHz: 2e9, arch: values.arch }, modules);

@@ -65,7 +65,10 @@ async function withRegions(hot, delay) {
   if (hot & (hot - 1)) throw new StepError('--hot needs a power of two.');
   const { interpreter, handlers, flow } = generate(undefined, hot);
   const compiler = () => new SynchronousCompiler(restoreHandlers(handlers), delay);
-  return { interpreter: new WebAssembly.Module(interpreter), regions: { flow, compiler, collect: collectGarbage } };
+  return {
+    interpreter: new WebAssembly.Module(interpreter),
+    regions: { flow, compiler, collect: collectGarbage, patience: 1 },
+  };
 }
 
 function whole(text, option) {

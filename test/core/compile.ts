@@ -84,7 +84,12 @@ export async function compileModules(regions = false, hotEvery?: number): Promis
   const { interpreter, tables, handlers, flow } = hotEvery ? generate(undefined, hotEvery) : generatedParts();
   return {
     ...(regions && {
-      regions: { flow, compiler: () => new SynchronousCompiler(restoreHandlers(handlers)), collect: collectGarbage },
+      regions: {
+        flow,
+        compiler: () => new SynchronousCompiler(restoreHandlers(handlers)),
+        collect: collectGarbage,
+        patience: 1,
+      },
     }),
     core: await compileCore(),
     interpreter: new WebAssembly.Module(interpreter as Uint8Array<ArrayBuffer>),

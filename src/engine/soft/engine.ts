@@ -28,8 +28,12 @@ export interface RegionParts {
   readonly compiler: () => RegionCompiler;
   /** Has modules freed that nobody reaches any more. */
   readonly collect: () => void;
+  /** See RegionHost; 10 where it isn't given. */
+  readonly patience?: number;
 }
 
+/** Measured: boots that compile sooner lose more than they gain. */
+const PATIENCE = 10;
 /** At most so many vCPUs: the xAPIC's physical addresses less the broadcast. */
 const MAX_CPUS = 255;
 
@@ -62,10 +66,22 @@ export class SoftEngine implements Engine {
     this.runInterpreter = interpreter.exports.run as () => number;
     if (modules.regions) {
       const { view, linear, core } = this;
-      const { flow, compiler, collect } = modules.regions;
+      const { flow, compiler, collect, patience = PATIENCE } = modules.regions;
+      const age = () => this.vcpus.reduce((sum, v) => sum + v.instructions, 0);
       this.#compiler = compiler();
       const imports = { ...core, link: interpreter.exports.link } as unknown as RegionHost['imports'];
-      this.regions = new Regions({ view, linear, core, imports, table, flow, compiler: this.#compiler, collect });
+      this.regions = new Regions({
+        view,
+        linear,
+        core,
+        imports,
+        table,
+        flow,
+        compiler: this.#compiler,
+        collect,
+        patience,
+        age,
+      });
     }
     new Uint8Array(this.linear.buffer).set(modules.tables, L.TABLES);
     this.memory = new SoftMemory(this.linear, config.memorySize, (host, length) => this.core.notifyWrite(host, length));

@@ -14,6 +14,9 @@ const REALLY_HOT = 4 * L.HOT_EVERY;
 /** Slots of the table; when they are used up, all regions go. Slot 0 stays empty: it stands for no region. */
 export const REGION_SLOTS = 2048;
 
+/** Instructions after which a guest is no young one any more: two or three boots. */
+const YOUTH = 1e9;
+
 /** Regions that go before a garbage collection is asked for. */
 const COLLECT_EVERY = 512;
 
@@ -57,6 +60,13 @@ export interface RegionHost {
   readonly compiler: RegionCompiler;
   /** Has unreachable modules freed (host/node/collect.ts). */
   readonly collect: () => void;
+  /**
+   * How often a block must have been reported hot at the guest's start; once later on. A guest that boots runs most of its
+   * code for a short while only: the older it is, the longer what it does will last.
+   */
+  readonly patience: number;
+  /** Instructions retired so far. */
+  readonly age: () => number;
 }
 
 export class Regions {
@@ -80,6 +90,8 @@ export class Regions {
   #jobs = 0;
   #outbox: RegionJob[] = [];
   #busy = false;
+  /** How often blocks have been reported hot. */
+  #reports = new Map<number, number>();
   #collectAt = COLLECT_EVERY;
 
   constructor(host: RegionHost) {
@@ -111,7 +123,7 @@ export class Regions {
   /** A block has been interpreted often, or a region entered, and is about to be again. */
   hot(block: number): void {
     const { view } = this.#host;
-    if (this.#waiting.has(block)) return;
+    if (this.#waiting.has(block) || !this.#isDue(block)) return;
     const isReallyHot = view.getUint32(block + L.BLK_HEAT, true) >= REALLY_HOT;
     if (this.#pending.size >= (isReallyHot ? MOST_PENDING_HOT : MOST_PENDING)) return;
     if ((this.#byEntry.get(block)?.remakes ?? 0) >= MOST_REMAKES) return;
@@ -120,6 +132,14 @@ export class Regions {
     const page = view.getBigUint64(L.REGS + L.R_PAGE, true);
     const rip = page + BigInt(view.getUint16(block + L.BLK_START, true));
     this.#submit(mode & L.MODE_64 ? BigInt.asUintN(64, rip) : BigInt.asUintN(32, rip));
+  }
+
+  #isDue(block: number): boolean {
+    const { patience, age } = this.#host;
+    const needed = 1 + (patience - 1) * Math.max(0, 1 - age() / YOUTH);
+    const reports = (this.#reports.get(block) ?? 0) + 1;
+    this.#reports.set(block, reports);
+    return reports >= needed || this.#byEntry.has(block);
   }
 
   /** Compiles what is at RIP, hot or not, and waits for it (tests; the compiler must be synchronous). */
@@ -137,11 +157,13 @@ export class Regions {
     if (block !== 0) {
       for (const holder of [...(this.#byBlock.get(block) ?? [])]) this.#forget(holder);
       this.#waiting.delete(block);
+      this.#reports.delete(block);
       return;
     }
     for (const region of [...this.#byEntry.values()]) this.#forget(region);
     for (const pending of [...this.#pending.values()]) this.#forget(pending);
     this.#waiting.clear();
+    this.#reports.clear();
   }
 
   #decodedAt(address: bigint): number {
