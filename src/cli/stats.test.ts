@@ -1,9 +1,11 @@
 import { expect, test } from 'vitest';
+import { NO_STATS } from '../engine/contract.js';
 import { addSamples, attribute, NO_SAMPLES, type Samples } from '../engine/soft/profile.js';
 import type { MachineStats } from '../machine/machine.js';
 import { type StatsContext, statsJson, timeLines, timeSplit } from './stats.js';
 
 const STATS: MachineStats = {
+  ...NO_STATS,
   instructions: 5_000_000,
   blocksDecoded: 10,
   instructionsDecoded: 50,
@@ -13,13 +15,6 @@ const STATS: MachineStats = {
   pageFaults: 2,
   exceptions: 3,
   interrupts: 4,
-  regionsCompiled: 0,
-  regionsDropped: 0,
-  regionsRefused: 0,
-  instructionsTranslated: 0,
-  regionsEntered: 0,
-  instructionsInRegions: 0,
-  compileMs: 0,
   wallMs: 2000,
   idleMs: 500,
   runMs: 1000,

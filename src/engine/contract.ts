@@ -164,6 +164,26 @@ export interface EngineStats {
   compileMs: number;
 }
 
+/** Before anything has run. */
+export const NO_STATS: EngineStats = {
+  instructions: 0,
+  blocksDecoded: 0,
+  instructionsDecoded: 0,
+  tlbMisses: 0,
+  pageFaults: 0,
+  interrupts: 0,
+  exceptions: 0,
+  tlbFlushes: 0,
+  blockLookups: 0,
+  regionsCompiled: 0,
+  regionsDropped: 0,
+  regionsRefused: 0,
+  instructionsTranslated: 0,
+  regionsEntered: 0,
+  instructionsInRegions: 0,
+  compileMs: 0,
+};
+
 export interface Vcpu {
   readonly index: number;
   /** Runs at most about `budget` instructions (an integer from 1 to 2^31-1; overrun: one block). */

@@ -6,7 +6,15 @@
 import type { UnhandledListener } from '../board/bus.js';
 import type { MachineConfig } from '../config/config.js';
 import type { Clock } from '../devices/device.js';
-import type { Engine, EngineConfig, EngineStats, GuestMemory, Vcpu, VcpuState } from '../engine/contract.js';
+import {
+  type Engine,
+  type EngineConfig,
+  type EngineStats,
+  type GuestMemory,
+  NO_STATS,
+  type Vcpu,
+  type VcpuState,
+} from '../engine/contract.js';
 import { GuestClock, InstructionTime, WallTime } from './clock.js';
 import { type Buses, type ExitKind, ExitTable, type RecentExit } from './exits.js';
 import type { Host } from './host.js';
@@ -445,25 +453,6 @@ function isDead(vcpu: Vcpu): boolean {
   const { activity, rflags } = vcpu.getState();
   return activity === 'wait-for-sipi' || (activity === 'halted' && (rflags & IF) === 0n);
 }
-
-const NO_STATS: EngineStats = {
-  instructions: 0,
-  blocksDecoded: 0,
-  instructionsDecoded: 0,
-  tlbMisses: 0,
-  pageFaults: 0,
-  interrupts: 0,
-  exceptions: 0,
-  tlbFlushes: 0,
-  blockLookups: 0,
-  regionsCompiled: 0,
-  regionsDropped: 0,
-  regionsRefused: 0,
-  instructionsTranslated: 0,
-  regionsEntered: 0,
-  instructionsInRegions: 0,
-  compileMs: 0,
-};
 
 function addStats(a: EngineStats, b: EngineStats): EngineStats {
   const sum = { ...a };

@@ -1,13 +1,14 @@
 /** Fakes for tests of the machine: a host whose time moves only when told, and an engine that runs a script. */
-import type {
-  Engine,
-  EngineConfig,
-  EngineStats,
-  Exit,
-  ExitSink,
-  MsrValue,
-  Vcpu,
-  VcpuState,
+import {
+  type Engine,
+  type EngineConfig,
+  type EngineStats,
+  type Exit,
+  type ExitSink,
+  type MsrValue,
+  NO_STATS,
+  type Vcpu,
+  type VcpuState,
 } from '../engine/contract.js';
 import type { Host } from './host.js';
 import type { BoardParts, MachineBoard } from './machine.js';
@@ -90,24 +91,7 @@ export class FakeVcpu implements Vcpu {
   }
 
   get stats(): EngineStats {
-    return {
-      instructions: this.instructions,
-      blocksDecoded: 1,
-      instructionsDecoded: 0,
-      tlbMisses: 0,
-      pageFaults: 0,
-      interrupts: 0,
-      exceptions: 0,
-      tlbFlushes: 0,
-      blockLookups: 0,
-      regionsCompiled: 0,
-      regionsDropped: 0,
-      regionsRefused: 0,
-      instructionsTranslated: 0,
-      regionsEntered: 0,
-      instructionsInRegions: 0,
-      compileMs: 0,
-    };
+    return { ...NO_STATS, instructions: this.instructions, blocksDecoded: 1 };
   }
 }
 

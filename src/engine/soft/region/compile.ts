@@ -75,7 +75,6 @@ class RegionCompiler implements RegionFrame {
   // What is being emitted.
   #block!: DecodedBlock;
   #index = 0;
-  #offset = 0;
   #first!: DecodedRecord;
   #following = 0;
   #ending: Ending | undefined;
@@ -221,7 +220,6 @@ class RegionCompiler implements RegionFrame {
     // First what is known at its start, for a slice may end there.
     e.enterBlock();
     this.#payFor(block);
-    this.#offset = block.start;
     this.#ending = undefined;
     this.#first = block.records[0];
     for (const [i, r] of block.records.entries()) {
@@ -233,11 +231,10 @@ class RegionCompiler implements RegionFrame {
       const state = e.save();
       if (!f.attempt(() => e.instruction(r), Unsupported)) {
         e.restore(state);
-        if (index === 0 && this.#offset === block.start) this.#useless = true;
+        if (index === 0 && this.#first === block.records[0]) this.#useless = true;
         this.leaveHere(w.i32c(0));
         return;
       }
-      this.#offset += r.length;
       if (!r.length) continue;
       this.#instructions++;
       this.#first = block.records[i + 1];
@@ -255,7 +252,6 @@ class RegionCompiler implements RegionFrame {
 
   #goOn(block: DecodedBlock): void {
     const f = this.#f;
-    const e = this.#e;
     const ending = this.#ending;
     if (!ending) throw new Error(`block ${block.header.toString(16)} does not say where it goes on`);
     if (ending.kind === 'jump') {
@@ -272,17 +268,23 @@ class RegionCompiler implements RegionFrame {
       this.#goTo(taken);
       return;
     }
-    const index = this.#index;
-    const state = e.save();
-    const again = () => {
-      this.#block = block;
-      this.#index = index;
-      e.delta = block.page - this.#blocks[0].page;
-      e.restore(state);
-    };
+    const again = this.#place();
     f.if(w.localGet(this.#condition, 'i32'), () => this.#goTo(taken));
     again();
     this.#goTo(behind);
+  }
+
+  /** Comes back to the end of this block: the blocks on one way have been written, and another way is next. */
+  #place(): () => void {
+    const block = this.#block;
+    const index = this.#index;
+    const state = this.#e.save();
+    return () => {
+      this.#block = block;
+      this.#index = index;
+      this.#e.delta = block.page - this.#blocks[0].page;
+      this.#e.restore(state);
+    };
   }
 
   // ---- ways from block to block ----------------------------------------------------------------------------------------------
@@ -322,25 +324,19 @@ class RegionCompiler implements RegionFrame {
   #goToSeen(): void {
     const f = this.#f;
     const e = this.#e;
-    const block = this.#block;
-    const index = this.#index;
-    const targets = this.#indirect[index];
+    const targets = this.#indirect[this.#index];
     const rip = w.localGet(this.#target, 'i64');
-    const state = e.save();
+    const again = this.#place();
     const addressOf = (to: number) => {
       const b = this.#blocks[to];
       return e.fromEntry(b.page - this.#blocks[0].page + BigInt(b.start));
     };
     const goTo = (to: number) => {
-      this.#block = block;
-      this.#index = index;
-      e.delta = block.page - this.#blocks[0].page;
-      e.restore(state);
+      again();
       this.#goToBlock(to, rip);
     };
     const out = () => {
-      this.#block = block;
-      e.restore(state);
+      again();
       this.#leaveTo(rip);
     };
     const hash = targets.length > FEW ? perfectHash(targets.map((t) => this.#blocks[t].start)) : undefined;

@@ -99,10 +99,9 @@ function recentJumps(view: DataView): (header: number, near: bigint) => Iterable
 
 /** A return may go behind each call in the region whose function it ends. */
 function addReturns(blocks: readonly Grown[], index: ReadonlyMap<bigint, number>, indirect: number[][]): void {
-  for (const call of blocks) {
+  for (const [self, call] of blocks.entries()) {
     const site = index.get(call.behind);
     if (site === undefined || (call.flow !== FLOW.call && call.flow !== FLOW.callIndirect)) continue;
-    const self = blocks.indexOf(call);
     const work = [...indirect[self]];
     const entry = call.target === undefined ? undefined : index.get(call.target);
     if (entry !== undefined) work.push(entry);

@@ -4,10 +4,8 @@
  */
 
 import { LANES_D0, LANES_S0, VECTOR } from '../emit/emitter.js';
-import type { CoreImports } from '../emit/machine-emitter.js';
 import { type Operand, sizeOf } from '../emit/operands.js';
 import * as L from '../layout.js';
-import type { FunctionBuilder } from '../wasm/function.js';
 import type { Expr, ValType } from '../wasm/ops.js';
 import * as w from '../wasm/ops.js';
 import { f32, f32x4, f64, f64x2, i8x16, i16x8, i32x4, i64x2, zero } from '../wasm/simd.js';
@@ -48,16 +46,9 @@ export class RegionEmitter extends RegionRegisters {
   /** Words of the CPU state that this block has checked to be zero. */
   readonly #checked = new Set<number>();
 
-  /** @param chased general registers that the region loads from memory */
-  constructor(
-    f: FunctionBuilder,
-    imports: CoreImports,
-    frame: RegionFrame,
-    mode: number,
-    chased: ReadonlySet<number>,
-    inPlace: boolean,
-  ) {
-    super(f, imports, frame, mode, chased, inPlace);
+  constructor(...args: ConstructorParameters<typeof RegionRegisters>) {
+    super(...args);
+    const { f } = this;
     this.#plain = f.local('i32');
     this.#masked = f.local('i32');
     this.#limits = { i32: f.local('i32'), i64: f.local('i64') };

@@ -131,7 +131,7 @@ export class Regions {
     if (mode & (L.MODE_TF | L.MODE_SEGMENTED)) return;
     const page = view.getBigUint64(L.REGS + L.R_PAGE, true);
     const rip = page + BigInt(view.getUint16(block + L.BLK_START, true));
-    this.#submit(mode & L.MODE_64 ? BigInt.asUintN(64, rip) : BigInt.asUintN(32, rip));
+    this.#submit(mode & L.MODE_64 ? BigInt.asUintN(64, rip) : BigInt.asUintN(32, rip), this.#byEntry.has(block));
   }
 
   #isDue(block: number): boolean {
@@ -147,7 +147,7 @@ export class Regions {
     const rip = this.#host.view.getBigUint64(L.RIP, true);
     const block = this.#decodedAt(rip);
     if (block === 0 || this.#byEntry.has(block)) return;
-    this.#submit(rip);
+    this.#submit(rip, false);
     this.installReady();
     this.installReady();
   }
@@ -170,9 +170,8 @@ export class Regions {
     return this.#host.core.peekBlock(Number(address & 0xffff_ffffn) | 0, Number(address >> 32n) | 0);
   }
 
-  #submit(rip: bigint): void {
+  #submit(rip: bigint, isRemade: boolean): void {
     const { view, flow } = this.#host;
-    const isRemade = this.#byEntry.has(this.#decodedAt(rip));
     const job = growRegion({ view, flow, blockAt: (a) => this.#decodedAt(a) }, rip, isRemade);
     if (!job) return;
     const id = ++this.#jobs;
