@@ -25,6 +25,7 @@ function ram(size: number): GuestMemory {
     write(gpa, data) {
       this.view(gpa, data.length).set(data);
     },
+    dirtied() {},
   };
 }
 

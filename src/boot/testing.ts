@@ -128,7 +128,11 @@ export class TestMemory implements GuestMemory {
 
   write(gpa: number, bytes: Uint8Array): void {
     this.view(gpa, bytes.length).set(bytes);
-    this.written.push({ gpa, length: bytes.length });
+    this.dirtied(gpa, bytes.length);
+  }
+
+  dirtied(gpa: number, length: number): void {
+    this.written.push({ gpa, length });
   }
 }
 

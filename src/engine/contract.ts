@@ -26,6 +26,11 @@ export interface GuestMemory {
   contains(gpa: number, length: number): boolean;
   /** Copies bytes into RAM, telling the engine (decoded code may be stale). @throws RangeError as `view`. */
   write(gpa: number, bytes: Uint8Array): void;
+  /**
+   * Tells the engine that bytes were changed through `view` (decoded code may be stale, pages are dirty). Whoever lets a
+   * device or the host write into a view calls it afterwards. @throws RangeError as `view`.
+   */
+  dirtied(gpa: number, length: number): void;
 }
 
 export interface MemoryRegion {

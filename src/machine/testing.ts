@@ -97,7 +97,7 @@ export class FakeVcpu implements Vcpu {
 
 export class FakeEngine implements Engine {
   readonly name = 'fake';
-  readonly memory = { size: 0, regions: [], view: no, contains: () => false, write: no };
+  readonly memory = { size: 0, regions: [], view: no, contains: () => false, write: no, dirtied: no };
   readonly vcpus: FakeVcpu[];
   closed = false;
 

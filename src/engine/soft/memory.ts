@@ -41,17 +41,20 @@ export class SoftMemory implements GuestMemory {
 
   view(gpa: number, length: number): Uint8Array {
     const offset = this.#offset(gpa, length);
-    if (offset < 0)
-      throw new RangeError(
-        `guest-physical ${hex(gpa)}, ${length} bytes, is not wholly RAM (${this.size / 2 ** 20} MiB)`,
-      );
+    if (offset < 0) throw notRam(gpa, length, this.size);
     const { bytes, gpa: start } = this.regions[gpa >= FOUR_GIB ? 1 : 0];
     return bytes.subarray(gpa - start, gpa - start + length);
   }
 
   write(gpa: number, bytes: Uint8Array): void {
     this.view(gpa, bytes.length).set(bytes);
-    this.#changed(RAM_BASE + this.#offset(gpa, bytes.length), bytes.length);
+    this.dirtied(gpa, bytes.length);
+  }
+
+  dirtied(gpa: number, length: number): void {
+    const offset = this.#offset(gpa, length);
+    if (offset < 0) throw notRam(gpa, length, this.size);
+    if (length > 0) this.#changed(RAM_BASE + offset, length);
   }
 
   /** Offset in RAM, regions end to end; -1 where it is not RAM. */
@@ -64,6 +67,8 @@ export class SoftMemory implements GuestMemory {
   }
 }
 
-function hex(n: number): string {
-  return `0x${n.toString(16)}`;
+function notRam(gpa: number, length: number, size: number): RangeError {
+  return new RangeError(
+    `guest-physical 0x${gpa.toString(16)}, ${length} bytes, is not wholly RAM (${size / 2 ** 20} MiB)`,
+  );
 }
