@@ -69,7 +69,10 @@ describe('getopt', () => {
   });
 
   test('whatever is typed: an answer or a GetoptError, and no word is lost', () => {
-    const word = fc.oneof(fc.string(), fc.constantFrom('--', '-v', '--block', '--block=x', '-ofoo', '--rng', 'vmlinux'));
+    const word = fc.oneof(
+      fc.string(),
+      fc.constantFrom('--', '-v', '--block', '--block=x', '-ofoo', '--rng', 'vmlinux'),
+    );
     fc.assert(
       fc.property(fc.array(word), (argv) => {
         try {
