@@ -93,7 +93,7 @@ async function bundleCli(out) {
       format: 'esm',
       platform: 'node',
       target: 'node20.19',
-      external: ['commander'],
+      external: ['commander', 'koffi'],
       logLevel: 'warning',
     });
 }

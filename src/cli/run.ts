@@ -1,6 +1,7 @@
 /** `typevisor run`: makes a machine of the command line, connects it with the terminal and says how it ended. */
 import { exitStatus, overlayCpio, shellCommand } from '../boot/guest-init.js';
 import { type MachineConfig, machineConfig, parseSeconds, parseSize, parseWhole } from '../config/config.js';
+import { parseDisk, parseMac, parseNet, parseShare, parseVsock } from '../config/devices.js';
 import { fetchDebianGuest, type GuestArch } from '../host/node/debian.js';
 import { chooseEngine } from '../host/node/engine.js';
 import { ESCAPE_HELP } from '../host/node/escape.js';
@@ -33,6 +34,14 @@ export interface RunOptions {
   readonly deterministic?: boolean;
   readonly strictIo?: boolean;
   readonly strictMsr?: boolean;
+  readonly virtioStrict?: boolean;
+  readonly disk?: readonly string[];
+  readonly net?: readonly string[];
+  readonly mac?: readonly string[];
+  readonly rng?: boolean;
+  readonly balloon?: boolean;
+  readonly share?: readonly string[];
+  readonly vsock?: string;
 }
 
 /** Guests that Typevisor knows how to get. */
@@ -85,9 +94,26 @@ export function understand(
     reboot: kind === 'console' && options.reboot !== false,
     strictIo: options.strictIo,
     strictMsr: options.strictMsr,
+    strictVirtio: options.virtioStrict,
     detailedExits: options.verbose === true || options.stats !== undefined,
+    ...deviceSettings(options),
   });
   return { guest: guest as GuestName | undefined, command, options, config, kind };
+}
+
+/** @throws ConfigError */
+function deviceSettings({ disk = [], net = [], mac = [], share = [], ...options }: RunOptions): Partial<MachineConfig> {
+  const nets = net.map((text) => parseNet(text)).filter((asked) => asked !== undefined);
+  if (mac.length > nets.length)
+    throw new UsageError(`--mac is given ${mac.length} times for ${nets.length} networks; give as many --net.`);
+  return {
+    disks: disk.map((text) => parseDisk(text)),
+    nets: nets.map((asked, i) => (mac[i] === undefined ? asked : { ...asked, mac: parseMac(mac[i]) })),
+    shares: share.map((text, i) => parseShare(text, i)),
+    ...(options.rng !== undefined && { rng: options.rng }),
+    ...(options.balloon !== undefined && { balloon: options.balloon }),
+    ...(options.vsock !== undefined && { vsock: parseVsock(options.vsock) }),
+  };
 }
 
 interface GuestFiles {

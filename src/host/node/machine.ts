@@ -9,6 +9,7 @@ import { nodeDecompressors } from './decompressors.js';
 import { type ChosenEngine, chooseEngine } from './engine.js';
 import { readInput } from './files.js';
 import { NodeHost } from './host.js';
+import { closePeripherals, makePeripherals, openPeripherals } from './peripherals/index.js';
 import type { SerialPort } from './serial.js';
 
 /** A file of the host by its path, or bytes that are there already. */
@@ -37,15 +38,23 @@ export interface LinuxMachineOptions extends Pick<MachineOptions, 'flush' | 'onW
 export function createLinuxMachine(options: LinuxMachineOptions): Machine<Board> {
   const { config, serial = [] } = options;
   const engine = options.engine ?? chooseEngine(config.engine);
+  const host = options.host ?? new NodeHost();
+  const peripherals = makePeripherals(config, {
+    host,
+    warn: (message) => options.onWarning?.(message),
+    fail: (message) => machine.fail(message),
+  });
   const load = () => ({
     kernel: parseKernel(bytesOf(options.kernel, 'kernel'), nodeDecompressors),
     initrd: (options.initrd ?? []).map((input) => bytesOf(input, 'initrd')),
   });
   let loaded: ReturnType<typeof load> | undefined = load();
-  return new Machine<Board>({
+  const machine = new Machine<Board>({
     ...pickCallbacks(options),
     config,
-    host: options.host ?? new NodeHost(),
+    host,
+    open: () => openPeripherals(peripherals),
+    close: () => closePeripherals(peripherals),
     createEngine: engine.create,
     createBoard: (parts) => {
       const board = new Board({ ...parts, serial });
@@ -66,6 +75,7 @@ export function createLinuxMachine(options: LinuxMachineOptions): Machine<Board>
       options.onBoot?.(plan.description);
     },
   });
+  return machine;
 }
 
 function pickCallbacks({ flush, onWarning, onState, onReset }: LinuxMachineOptions) {
