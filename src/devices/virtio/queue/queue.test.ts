@@ -127,7 +127,6 @@ describe.each([false, true])('a ring (packed: %s)', (packed) => {
 
   it('tells the engine of every byte that it writes', () => {
     const { rig } = echoRig({ packed });
-    const before = rig.memory.regions[0].bytes.slice();
     rig.queue(0).add([text('some words')], [4, 10]);
     const mine = rig.memory.regions[0].bytes.slice();
     rig.memory.written.length = 0;
@@ -137,7 +136,7 @@ describe.each([false, true])('a ring (packed: %s)', (packed) => {
     for (const { gpa, length } of rig.memory.written) told.fill(1, gpa, gpa + length);
     const untold = after.findIndex((byte, i) => byte !== mine[i] && told[i] === 0);
     expect(untold).toBe(-1);
-    expect(before).not.toEqual(mine);
+    expect(told.some((byte) => byte === 1)).toBe(true);
   });
 
   it('sends nothing to the next driver of what the last one asked', () => {
@@ -155,7 +154,7 @@ describe.each([false, true])('a ring (packed: %s)', (packed) => {
     device.driver!.queue(1).signal();
     old.queue(1).signal();
     expect(old.queue(1).pop()).toBeUndefined();
-    expect(rig.memory.regions[0].bytes).toEqual(untouched);
+    expect(Buffer.compare(rig.memory.regions[0].bytes, untouched)).toBe(0);
     expect(buffer.bytes).toEqual(new Uint8Array(4));
     expect(rig.interrupts()).toEqual([]);
   });
