@@ -8,6 +8,7 @@ import { onUnplannedExit } from '../host/node/exits.js';
 import { writeWhole } from '../host/node/files.js';
 import { NodeHost } from '../host/node/host.js';
 import { createLinuxMachine, type Input } from '../host/node/machine.js';
+import { othersStepBack } from '../host/node/priority.js';
 import { Sampler } from '../host/node/sampler.js';
 import { hasTerminal, Session, type SessionKind } from '../host/node/session.js';
 import type { Machine, MachineResult } from '../machine/machine.js';
@@ -103,6 +104,7 @@ export async function run(
   command: readonly string[] | undefined,
   options: RunOptions,
 ): Promise<number> {
+  othersStepBack();
   const request = understand(guest, command, options, process.stdin.isTTY);
   const { config, kind } = request;
   const progress = new Progress(process.stderr, kind === 'command');

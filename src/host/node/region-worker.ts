@@ -3,7 +3,9 @@ import { type MessagePort, workerData } from 'node:worker_threads';
 import { restoreHandlers, type StoredHandler } from '../../engine/soft/isa/stored.js';
 import { compileJobs, type RegionJob } from '../../engine/soft/region/job.js';
 import { collectGarbage } from './collect.js';
+import { stepBack } from './priority.js';
 
+stepBack();
 const { port, handlers: stored } = workerData as { port: MessagePort; handlers: string };
 const handlers = restoreHandlers(JSON.parse(stored) as (StoredHandler | null)[]);
 
