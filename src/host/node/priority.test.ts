@@ -36,7 +36,7 @@ describe.skipIf(process.platform !== 'linux')('priorities of threads', () => {
       setTimeout(() => {}, 60_000);`;
     const url = `data:text/javascript,${encodeURIComponent(worker)}`;
     const [main, ...others] = priorities(
-      `const worker = new Worker(new URL('${url}')); await once(worker, 'message');`,
+      `const worker = new Worker(new URL(${JSON.stringify(url)})); await once(worker, 'message');`,
     );
     expect(others.filter((other) => other > main)).toHaveLength(1);
   });
