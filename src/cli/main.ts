@@ -16,6 +16,11 @@ function splitCommand(argv: readonly string[]): { own: string[]; command: string
   return at < 0 ? { own: [...argv], command: undefined } : { own: argv.slice(0, at), command: argv.slice(at + 1) };
 }
 
+/** An option that may be repeated. */
+function list(value: string, earlier: readonly string[] = []): string[] {
+  return [...earlier, value];
+}
+
 function version(): string {
   const text = readFileSync(new URL('package.json', PACKAGE_ROOT), 'utf8');
   return (JSON.parse(text) as { version: string }).version;
@@ -49,12 +54,20 @@ function program(command: string[] | undefined, end: (status: number) => void): 
     .option('--cpus <n>', 'virtual processors', '1')
     .addOption(new Option('--engine <engine>', 'what runs the processors').choices(ENGINES).default('auto'))
     .addOption(new Option('--arch <arch>', 'kind of processor').choices(ARCHITECTURES).default('amd64'))
+    .option('--disk <file>', 'a disk: FILE[,readonly][,format=raw|qcow2]; may be repeated', list)
+    .option('--net <network>', 'user[,host-loopback=on][,hostfwd=…], tap=NAME, bridge=NAME, socket=PATH or none', list)
+    .option('--mac <address>', 'the network device’s address', list)
+    .option('--rng', 'a source of random numbers')
+    .option('--balloon', 'memory that the guest does not use goes back to the host')
+    .option('--share <folder>', 'a folder of the host: DIR[,tag=T][,readonly]; may be repeated', list)
+    .option('--vsock <path>', 'sockets between guest and host: PATH[,cid=N]')
     .option('--timeout <seconds>', 'end the guest after this time (status 124)')
     .option('--stats [file]', 'write statistics as JSON; without a file, show them at the end')
     .option('--no-reboot', 'end when the guest restarts, instead of starting it afresh')
     .option('--deterministic', 'time follows the instructions, date and entropy are fixed')
     .option('--strict-io', 'end when the guest uses a port that no device has')
     .option('--no-strict-msr', 'ignore unknown MSRs instead of raising #GP in the guest')
+    .option('--virtio-strict', 'end when a driver breaks the virtio standard')
     .option('--verbose', 'tell what happens, and show the console of a command’s guest')
     .addHelpText(
       'after',

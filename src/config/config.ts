@@ -1,9 +1,26 @@
 /** Makes a complete, checked `MachineConfig` of what a front end was told, or says in one sentence what is wrong. */
-import { ARCHITECTURES, DEFAULT_MEMORY, ENGINES, LARGEST_MEMORY, MIB, MOST_CPUS, SMALLEST_MEMORY } from './limits.js';
+import {
+  ARCHITECTURES,
+  DEFAULT_MEMORY,
+  DISK_FORMATS,
+  ENGINES,
+  LARGEST_MEMORY,
+  MIB,
+  MOST_CPUS,
+  NET_KINDS,
+  SMALLEST_MEMORY,
+} from './limits.js';
 import type { MachineConfig } from './schema.js';
 import { validate } from './validate.generated.js';
 
-export type { MachineConfig } from './schema.js';
+export type {
+  DiskConfig,
+  ForwardConfig,
+  MachineConfig,
+  NetConfig,
+  ShareConfig,
+  VsockConfig,
+} from './schema.js';
 
 /** The configuration can't be used. The message is one sentence that says what to do. */
 export class ConfigError extends Error {
@@ -19,8 +36,14 @@ export const DEFAULT_CONFIG: MachineConfig = {
   reboot: true,
   strictIo: false,
   strictMsr: true,
+  strictVirtio: false,
   exitOnHlt: true,
   detailedExits: false,
+  disks: [],
+  nets: [],
+  rng: false,
+  balloon: false,
+  shares: [],
 };
 
 /** Fills in the defaults and checks everything. @throws ConfigError */
@@ -46,12 +69,20 @@ const EXPECTED: { readonly [key: string]: string } = {
   engine: `one of ${ENGINES.join(', ')}`,
   arch: `one of ${ARCHITECTURES.join(', ')}`,
   timeout: 'a number of seconds greater than 0',
+  'disks.format': `one of ${DISK_FORMATS.join(', ')}`,
+  'nets.kind': `one of ${NET_KINDS.join(', ')}`,
+  'nets.mac': 'a unicast MAC address such as 52:54:00:12:34:56',
+  'nets.forwards.hostPort': 'a port number from 0 to 65535',
+  'nets.forwards.guestPort': 'a port number from 1 to 65535',
+  'vsock.cid': 'a whole number from 3 to 4294967294',
 };
 
 function sentence(error: SchemaError): string {
-  const name = error.instancePath.slice(1);
+  // As in `nets.0.mac`.
+  const name = error.instancePath.slice(1).replaceAll('/', '.');
   if (error.keyword === 'additionalProperties') {
-    return `"${error.params.additionalProperty}" is no setting of a machine; remove it.`;
+    const owner = name === '' ? 'a machine' : name;
+    return `"${error.params.additionalProperty}" is no setting of ${owner}; remove it.`;
   }
   if (name === 'memory' && error.keyword === 'maximum') {
     return (
@@ -60,7 +91,7 @@ function sentence(error: SchemaError): string {
     );
   }
   const shown = name === 'memory' && typeof error.data === 'number' ? formatSize(error.data) : show(error.data);
-  return `${name || 'A configuration'} must be ${EXPECTED[name] ?? describe(error)}, not ${shown}.`;
+  return `${name || 'A configuration'} must be ${EXPECTED[name.replace(/\d+\./g, '')] ?? describe(error)}, not ${shown}.`;
 }
 
 function describe(error: SchemaError): string {

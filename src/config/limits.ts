@@ -11,3 +11,7 @@ export const MOST_CPUS = 16;
 export const DEFAULT_MEMORY = 512 * MIB;
 export const ENGINES = ['auto', 'soft'] as const;
 export const ARCHITECTURES = ['amd64', 'i386'] as const;
+export const DISK_FORMATS = ['auto', 'raw', 'qcow2'] as const;
+export const NET_KINDS = ['user', 'tap', 'bridge', 'socket'] as const;
+/** A unicast MAC address as people write it: bit 0 of the first byte is clear. */
+export const MAC_PATTERN = '^[0-9a-fA-F][02468aceACE](:[0-9a-fA-F]{2}){5}$';

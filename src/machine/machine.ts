@@ -113,6 +113,10 @@ export interface MachineOptions<B extends MachineBoard = MachineBoard> {
   readonly host: Host;
   readonly createEngine: (config: EngineConfig) => Engine | Promise<Engine>;
   readonly createBoard: (parts: BoardParts) => B;
+  /** Called once, before the first engine is made: opens what outlives resets. Rejecting it rejects `start`. */
+  readonly open?: () => Promise<void>;
+  /** Called once at the end, if `open` has succeeded. Rejecting it rejects `start`. */
+  readonly close?: () => Promise<void>;
   /** Puts the guest's software into memory and sets the vCPUs' registers; called at the start and after each reset. */
   boot(engine: Engine, board: B): void | Promise<void>;
   /** Hands collected output to its readers; a promise where they are slow. */
@@ -196,15 +200,22 @@ export class Machine<B extends MachineBoard = MachineBoard> {
   async start(): Promise<MachineResult> {
     if (this.phase !== 'created') throw new Error('This machine has been started before; make a new one.');
     this.startedAt = this.host.now();
+    let opened = false;
     try {
+      await this.options.open?.();
+      opened = true;
       await this.assemble();
       this.setState('running');
       await this.loop();
     } finally {
       this.endedAt = this.host.now();
       this.dismantle();
-      await this.options.flush?.();
-      this.setState('ended');
+      try {
+        if (opened) await this.options.close?.();
+      } finally {
+        await this.options.flush?.();
+        this.setState('ended');
+      }
     }
     return this.result!;
   }
@@ -228,6 +239,11 @@ export class Machine<B extends MachineBoard = MachineBoard> {
   reset(): void {
     this.resetAsked = true;
     this.interrupt();
+  }
+
+  /** Ends the machine because something outside the guest, that it can't do without, has failed. One sentence. */
+  fail(detail: string): void {
+    this.end({ reason: 'error', detail });
   }
 
   /** Ends the machine at once, as pulling the plug does. */
