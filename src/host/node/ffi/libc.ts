@@ -38,6 +38,9 @@ export const PROT_READ = 1;
 export const PROT_WRITE = 2;
 export const MAP_SHARED = 0x01;
 export const MAP_NORESERVE = 0x4000;
+/** As madvise(2) numbers them. */
+export const MADV_DONTNEED = 4;
+export const MADV_REMOVE = 9;
 export const MFD_CLOEXEC = 1;
 export const EFD_CLOEXEC = 0o2000000;
 export const EFD_NONBLOCK = 0o4000;
@@ -60,6 +63,8 @@ export interface Libc {
   ftruncate(fd: number, length: number): void;
   mmap(length: number, protection: number, flags: number, fd: number, offset: number): bigint;
   munmap(address: bigint, length: number): void;
+  /** madvise(2), of whole pages. @returns whether it took the advice */
+  tryAdvise(address: bigint, length: number, advice: number): boolean;
   /** A live view of memory, at most 1 GiB: longer ones are slow or kill the process, depending on Node's version. */
   view(address: bigint, length: number): ArrayBuffer;
   /** Where an array's bytes lie. They stay there while the array lives, unless its buffer is transferred. */
@@ -171,6 +176,7 @@ function bind(koffi: Koffi): Libc {
   const truncate = declare('int ftruncate(int, long)');
   const mmap = declare('intptr_t mmap(uintptr_t, size_t, int, int, int, long)');
   const munmap = declare('int munmap(uintptr_t, size_t)');
+  const madvise = declare('int madvise(uintptr_t, size_t, int)');
   const eventfd = declare('int eventfd(uint, int)');
   const ppoll = declare('int ppoll(void*, ulong, void*, void*)');
   const gettid = declare('int gettid()');
@@ -202,6 +208,7 @@ function bind(koffi: Koffi): Libc {
       return address;
     },
     munmap: (address, length) => void checked('munmap', munmap(address, length)),
+    tryAdvise: (address, length, advice) => madvise(address, length, advice) === 0,
     view: (address, length) => koffi.view(address, length),
     addressOf: (bytes) => koffi.address(bytes),
     eventfd: (initial, flags) => checked('eventfd', eventfd(initial, flags)),
