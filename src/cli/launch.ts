@@ -41,6 +41,8 @@ export interface Job {
   readonly kind: SessionKind;
   readonly keys: EscapeKeys;
   readonly verbose: boolean;
+  /** Nothing is said of what happens before the guest speaks, unless that takes long. */
+  readonly quiet: boolean;
   /** Statistics: the file for them as JSON, or true for a table. */
   readonly stats?: string | true | undefined;
   /** The guest reads window sizes from ttyS2. */
@@ -59,7 +61,7 @@ export interface Job {
 /** Runs the guest to its end. Returns the exit status. */
 export async function launch(job: Job): Promise<number> {
   const { config, kind, keys } = job;
-  const progress = new Progress(process.stderr, kind === 'command');
+  const progress = new Progress(process.stderr, job.quiet);
   const host = new NodeHost();
   const fetching = new AbortController();
   let machine: Machine | undefined;
