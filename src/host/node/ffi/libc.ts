@@ -59,6 +59,7 @@ export interface Libc {
   ioctlBytes(fd: number, request: number, bytes: Uint8Array, what: string): number;
   tryIoctl(fd: number, request: number, argument: number): number;
   tryIoctlBytes(fd: number, request: number, bytes: Uint8Array): number;
+  socket(family: number, type: number, protocol: number): number;
   memfdCreate(name: string, flags: number): number;
   ftruncate(fd: number, length: number): void;
   mmap(length: number, protection: number, flags: number, fd: number, offset: number): bigint;
@@ -172,6 +173,7 @@ function bind(koffi: Koffi): Libc {
   const write = declare('long write(int, void*, size_t)');
   const ioctl = declare('int ioctl(int, ulong, long)');
   const ioctlPointer = declare('int ioctl(int, ulong, void*)');
+  const socket = declare('int socket(int, int, int)');
   const memfd = declare('int memfd_create(const char*, uint)');
   const truncate = declare('int ftruncate(int, long)');
   const mmap = declare('intptr_t mmap(uintptr_t, size_t, int, int, int, long)');
@@ -200,6 +202,7 @@ function bind(koffi: Koffi): Libc {
     ioctlBytes: (fd, request, bytes, what) => checked(what, ioctlPointer(fd, request, bytes)),
     tryIoctl: ioctl as Libc['tryIoctl'],
     tryIoctlBytes: ioctlPointer as Libc['tryIoctlBytes'],
+    socket: (family, type, protocol) => checked('socket', socket(family, type, protocol)),
     memfdCreate: (name, flags) => checked('memfd_create', memfd(name, flags)),
     ftruncate: (fd, length) => void checked('ftruncate', truncate(fd, length)),
     mmap: (length, protection, flags, fd, offset) => {
