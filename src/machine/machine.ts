@@ -65,6 +65,8 @@ export interface MachineBoard extends Buses {
   /** The vCPU whose accesses come in: the machine sets it before each slice. */
   currentCpu: number;
   attachVcpus(vcpus: readonly Vcpu[]): void;
+  /** The guest's life is over, and its memory goes: nothing of the board may touch it from now on. */
+  close?(): void;
 }
 
 export type MachineState = 'created' | 'running' | 'paused' | 'ended';
@@ -325,6 +327,8 @@ export class Machine<B extends MachineBoard = MachineBoard> {
   private dismantle(): void {
     this.earlier = addStats(this.earlier, this.engineStats());
     this.clock.clear();
+    this.board?.close?.();
+    this.board = undefined;
     this.engine?.close();
     this.engine = undefined;
   }
