@@ -3,13 +3,18 @@ import type { MachineConfig } from '../../../config/config.js';
 import { BalloonPeripheral } from './balloon.js';
 import type { Peripheral, PeripheralContext } from './peripheral.js';
 import { RngPeripheral } from './rng.js';
+import { SharePeripheral } from './share.js';
 
 export type { DeviceParts, Peripheral, PeripheralContext } from './peripheral.js';
 export { plugIn } from './plug.js';
 
 /** Makes, without opening, what a configuration asks for. */
 export function makePeripherals(config: MachineConfig, context: PeripheralContext): Peripheral[] {
-  return [...(config.rng ? [new RngPeripheral()] : []), ...(config.balloon ? [new BalloonPeripheral(context)] : [])];
+  return [
+    ...(config.rng ? [new RngPeripheral()] : []),
+    ...(config.balloon ? [new BalloonPeripheral(context)] : []),
+    ...config.shares.map((share) => new SharePeripheral(share, context)),
+  ];
 }
 
 /**
