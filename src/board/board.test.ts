@@ -16,7 +16,7 @@ function ram(size: number): GuestMemory {
   const contains = (gpa: number, length: number): boolean => gpa >= 0 && gpa + length <= size;
   return {
     size,
-    regions: [{ gpa: 0, bytes }],
+    regions: [{ gpa: 0, length: bytes.length }],
     contains,
     view(gpa, length) {
       if (!contains(gpa, length)) throw new RangeError('not RAM');

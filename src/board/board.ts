@@ -143,7 +143,7 @@ export class Board {
   constructor(options: BoardOptions) {
     const { clock, onReset } = options;
     this.options = options;
-    this.layout = MAP.layoutMemory(options.memory.regions.map(({ gpa, bytes }) => ({ gpa, length: bytes.length })));
+    this.layout = MAP.layoutMemory(options.memory.regions);
 
     // The buses.
     const ports = new PortBus(options.onUnhandled);

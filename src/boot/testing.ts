@@ -110,16 +110,18 @@ export function makeBzImage(options: TestBzImage = {}): Uint8Array {
 export class TestMemory implements GuestMemory {
   readonly size: number;
   readonly regions: readonly MemoryRegion[];
+  readonly bytes: Uint8Array;
   readonly written: { gpa: number; length: number }[] = [];
 
   constructor(size: number) {
     this.size = size;
-    this.regions = [{ gpa: 0, bytes: new Uint8Array(size) }];
+    this.bytes = new Uint8Array(size);
+    this.regions = [{ gpa: 0, length: size }];
   }
 
   view(gpa: number, length: number): Uint8Array {
     if (!this.contains(gpa, length)) throw new RangeError(`not RAM: ${gpa}`);
-    return this.regions[0].bytes.subarray(gpa, gpa + length);
+    return this.bytes.subarray(gpa, gpa + length);
   }
 
   contains(gpa: number, length: number): boolean {

@@ -18,8 +18,8 @@ export interface GuestMemory {
   /** RAM as contiguous pieces, ascending by gpa: below the PCI hole, and above 4 GiB. */
   readonly regions: readonly MemoryRegion[];
   /**
-   * A live view of guest RAM. The bytes must lie in one region.
-   * @throws RangeError where [gpa, gpa+length) is not wholly RAM.
+   * A live view of guest RAM. The bytes must lie in one region, and be at most 1 GiB (LONGEST_VIEW).
+   * @throws RangeError where [gpa, gpa+length) is not wholly RAM, or too long.
    */
   view(gpa: number, length: number): Uint8Array;
   /** Whether [gpa, gpa+length) lies wholly inside one region of RAM. */
@@ -33,10 +33,14 @@ export interface GuestMemory {
   dirtied(gpa: number, length: number): void;
 }
 
+/** No bytes: a region may be longer than an array can be. `view` gives them. */
 export interface MemoryRegion {
   readonly gpa: number;
-  readonly bytes: Uint8Array;
+  readonly length: number;
 }
+
+/** Of one view of guest RAM, in bytes. */
+export const LONGEST_VIEW = 0x4000_0000;
 
 /** An MSR's 64 bits as two unsigned halves: no bigint where a guest can ask a million times a second. */
 export interface MsrValue {
@@ -191,7 +195,10 @@ export const NO_STATS: EngineStats = {
 
 export interface Vcpu {
   readonly index: number;
-  /** Runs at most about `budget` instructions (an integer from 1 to 2^31-1; overrun: one block). */
+  /**
+   * Runs at most about `budget` instructions (an integer from 1 to 2^31-1; overrun: one block). An engine that can't count
+   * them (`countsInstructions`) takes one for a microsecond, here and in `instructions`.
+   */
   run(budget: number): Exit;
   /**
    * Instructions since the vCPU was made: the deterministic clock. Attempts that faulted count, and a long REP string
@@ -226,8 +233,16 @@ export interface Engine {
   readonly name: string;
   readonly memory: GuestMemory;
   readonly vcpus: readonly Vcpu[];
+  /** Whether `Vcpu.instructions` counts instructions: what a deterministic machine needs. */
+  readonly countsInstructions: boolean;
   close(): void;
 }
+
+/**
+ * Who has the interrupt controllers: the machine all of them; an engine that can the local APICs (split), or local APICs,
+ * IOAPIC, 8259s and PIT (kernel).
+ */
+export type IrqchipMode = 'machine' | 'split' | 'kernel';
 
 export interface EngineConfig {
   /** RAM in bytes: a multiple of 1 MiB. */
@@ -238,6 +253,8 @@ export interface EngineConfig {
   tscHz: number;
   /** 'amd64' offers long mode; 'i386' hides it (CPUID LM clear). Default amd64. */
   arch?: 'amd64' | 'i386';
+  /** Default machine. An engine that has no interrupt controllers of its own knows no other. */
+  irqchip?: IrqchipMode;
 }
 
 /** Where the PCI hole starts: RAM above this moves to 4 GiB. */

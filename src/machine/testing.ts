@@ -97,6 +97,7 @@ export class FakeVcpu implements Vcpu {
 
 export class FakeEngine implements Engine {
   readonly name = 'fake';
+  readonly countsInstructions = true;
   readonly memory = { size: 0, regions: [], view: no, contains: () => false, write: no, dirtied: no };
   readonly vcpus: FakeVcpu[];
   closed = false;

@@ -39,6 +39,7 @@ const MAX_CPUS = 255;
 
 export class SoftEngine implements Engine {
   readonly name = 'soft';
+  readonly countsInstructions = true;
   readonly memory: SoftMemory;
   readonly vcpus: readonly SoftVcpu[];
   readonly linear: WebAssembly.Memory;
@@ -132,7 +133,7 @@ export class SoftEngine implements Engine {
   }
 
   #configure(config: EngineConfig): void {
-    const low = this.memory.regions[0].bytes.length;
+    const low = this.memory.regions[0].length;
     this.view.setBigUint64(L.CFG_RAM_LOW, BigInt(low), true);
     this.view.setBigUint64(L.CFG_RAM_HIGH, BigInt(config.memorySize - low), true);
     this.view.setUint32(L.CFG_TSC_KHZ, Math.round(config.tscHz / 1000), true);

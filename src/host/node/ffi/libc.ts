@@ -37,6 +37,9 @@ export const O_CLOEXEC = 0o2000000;
 export const PROT_READ = 1;
 export const PROT_WRITE = 2;
 export const MAP_SHARED = 0x01;
+const MAP_PRIVATE = 0x02;
+const MAP_FIXED = 0x10;
+const MAP_ANONYMOUS = 0x20;
 export const MAP_NORESERVE = 0x4000;
 export const MFD_CLOEXEC = 1;
 export const EFD_CLOEXEC = 0o2000000;
@@ -60,6 +63,11 @@ export interface Libc {
   ftruncate(fd: number, length: number): void;
   mmap(length: number, protection: number, flags: number, fd: number, offset: number): bigint;
   munmap(address: bigint, length: number): void;
+  /**
+   * Gives back what is mapped at an address and leaves private memory of no account there instead: views that somebody
+   * still holds must not become a fault of ours.
+   */
+  unback(address: bigint, length: number): void;
   /** A live view of memory, at most 1 GiB: longer ones are slow or kill the process, depending on Node's version. */
   view(address: bigint, length: number): ArrayBuffer;
   /** Where an array's bytes lie. They stay there while the array lives, unless its buffer is transferred. */
@@ -184,6 +192,11 @@ function bind(koffi: Koffi): Libc {
       return address;
     },
     munmap: (address, length) => void checked('munmap', munmap(address, length)),
+    unback: (address, length) => {
+      const flags = MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS | MAP_NORESERVE;
+      if (BigInt(mmap(address, length, PROT_READ | PROT_WRITE, flags, -1, 0)) === -1n)
+        throw new SystemCallError('mmap over a mapping', koffi.errno());
+    },
     view: (address, length) => koffi.view(address, length),
     addressOf: (bytes) => koffi.address(bytes),
     eventfd: (initial, flags) => checked('eventfd', eventfd(initial, flags)),

@@ -1,0 +1,61 @@
+/** The KVM engine behind the contract: one virtual machine of the kernel's, a thread for each of its vCPUs. */
+import type { Engine, EngineConfig } from '../contract.js';
+import * as A from './abi.js';
+import type { KvmHost } from './calls.js';
+import { composeCpuid, encodeCpuid } from './cpuid.js';
+import type { KvmMemory } from './memory.js';
+import { bytesOf, knownMsrs, STATE_MSRS, StateTransfer } from './state.js';
+import { KvmVcpu } from './vcpu.js';
+import { KvmVm } from './vm.js';
+
+/** Linux's number for an interrupted call. */
+const EINTR = 4;
+
+export class KvmEngine implements Engine {
+  readonly name = 'kvm';
+  readonly countsInstructions = false;
+  readonly memory: KvmMemory;
+  readonly vcpus: readonly KvmVcpu[];
+  readonly vm: KvmVm;
+  private readonly host: KvmHost;
+
+  /** @throws KvmUnfitError, CallError */
+  constructor(config: EngineConfig, host: KvmHost) {
+    this.host = host;
+    this.vm = new KvmVm(host, config, EINTR);
+    this.memory = this.vm.memory;
+    const vcpus: KvmVcpu[] = [];
+    this.vcpus = vcpus;
+    try {
+      for (let index = 0; index < config.cpus; index++) vcpus.push(this.createVcpu(config, index));
+      for (const vcpu of vcpus) vcpu.reset();
+    } catch (error) {
+      this.close();
+      throw error;
+    }
+  }
+
+  close(): void {
+    for (const vcpu of this.vcpus) vcpu.close();
+    this.vm.close();
+    this.host.close();
+  }
+
+  private createVcpu(config: EngineConfig, index: number): KvmVcpu {
+    const { vm, host } = this;
+    const { calls } = host;
+    const fd = calls.ioctl(vm.fd, A.KVM_CREATE_VCPU, index, 'KVM_CREATE_VCPU');
+    const { irqchip, tscDeadline } = vm;
+    const { cpus, arch = 'amd64' } = config;
+    const cpuid = composeCpuid(vm.cpuid, { index, cpus, arch, irqchip, tscDeadline });
+    calls.ioctlBytes(fd, A.KVM_SET_CPUID2, bytesOf(encodeCpuid(cpuid)), 'KVM_SET_CPUID2');
+    const leaf = (wanted: number) => cpuid.find((entry) => entry.leaf === wanted && entry.sub === 0);
+    const hasXsave = ((leaf(1)?.ecx ?? 0) & (1 << 26)) !== 0;
+    vm.state ??= new StateTransfer(
+      calls,
+      knownMsrs(calls, fd, STATE_MSRS),
+      hasXsave ? BigInt(leaf(0xd)?.eax ?? 0) : 0n,
+    );
+    return new KvmVcpu(vm, index, fd, host.mapRun(fd, vm.runSize), leaf(1)?.eax ?? 0);
+  }
+}
