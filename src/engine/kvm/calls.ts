@@ -29,6 +29,8 @@ export interface SharedRam {
 
 /** The thread that runs one vCPU: it does what its mailbox says (mailbox.ts). */
 export interface VcpuThread {
+  /** A vCPU that is run on the machine's own thread, for a short while: does what the thread would do. */
+  runHere?(): void;
   /** Makes KVM_RUN come back with EINTR, if the thread is in there. */
   interrupt(): void;
   /** The mailbox has told the thread to end: comes back when it has. */

@@ -35,6 +35,12 @@ export class KvmEngine implements Engine {
     }
   }
 
+  /** A bit of CPUID as the guest sees it. */
+  feature(leaf: number, register: 'eax' | 'ebx' | 'ecx' | 'edx', bit: number): boolean {
+    const entry = this.vm.cpuid.find((e) => e.leaf === leaf && e.sub === 0);
+    return entry !== undefined && ((entry[register] >>> bit) & 1) !== 0;
+  }
+
   close(): void {
     for (const vcpu of this.vcpus) vcpu.close();
     this.vm.close();

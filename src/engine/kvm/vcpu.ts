@@ -150,6 +150,7 @@ export class KvmVcpu implements Vcpu {
     this.unfinished = false;
     Atomics.store(this.mailbox, M.STATE, M.STATE_RUN);
     Atomics.notify(this.mailbox, M.STATE);
+    this.thread.runHere?.();
   }
 
   /** Makes the thread leave the guest soon, if it is there. */

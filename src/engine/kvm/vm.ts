@@ -58,6 +58,7 @@ export class KvmVm {
   /** Has whoever serves look at the vCPUs once more. */
   ring: () => void = () => {};
   private readonly ram: SharedRam;
+  private readonly msi = new DataView(new ArrayBuffer(A.SIZE.msi));
 
   /** @throws KvmUnfitError, CallError */
   constructor(host: KvmHost, config: EngineConfig, eintr: number) {
@@ -112,6 +113,15 @@ export class KvmVm {
 
   set(request: number, view: DataView, what: string): void {
     this.calls.ioctlBytes(this.fd, request, bytesOf(view), what);
+  }
+
+  /** A message-signalled interrupt, as a device writes it (SDM vol. 3, 11.11). The kernel's local APICs take it. */
+  signalMsi(address: number, data: number): void {
+    const view = this.msi;
+    view.setUint32(0, address % 0x1_0000_0000, true);
+    view.setUint32(4, Math.floor(address / 0x1_0000_0000), true);
+    view.setUint32(8, data, true);
+    this.set(A.KVM_SIGNAL_MSI, view, 'KVM_SIGNAL_MSI');
   }
 
   /** After the vCPUs have gone. */

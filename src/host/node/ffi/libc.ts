@@ -84,12 +84,20 @@ export interface Libc {
    * Holds for the whole process.
    */
   ignoreButInterrupt(signal: number): void;
+  /** Sends the calling thread a signal after some time, in ns, unless it is disarmed before. */
+  alarm(signal: number): Alarm;
   /** Name of the calling thread, as top -H shows it; cut at 15 bytes. */
   setThreadName(name: string): void;
   /** Binds a thread (0: the calling one) to processors of the host. */
   setAffinity(tid: number, cpus: readonly number[]): void;
   /** Of this thread's last failed call. */
   errno(): number;
+}
+
+export interface Alarm {
+  /** 0 disarms. */
+  arm(ns: number): void;
+  close(): void;
 }
 
 export interface Watch {
@@ -128,6 +136,12 @@ const PR_SET_NAME = 15;
 const SIGACTION_SIZE = 152;
 const SIGACTION_FLAGS = 136;
 const SA_ONSTACK = 0x0800_0000;
+/** struct sigevent: value, signal, notify, thread. */
+const SIGEVENT_SIZE = 64;
+const SIGEV_THREAD_ID = 4;
+const CLOCK_MONOTONIC = 1;
+/** struct itimerspec: interval, value. */
+const ITIMERSPEC_SIZE = 32;
 /** cpu_set_t: 1024 processors. */
 const CPU_SET_SIZE = 128;
 
@@ -170,6 +184,9 @@ function bind(koffi: Koffi): Libc {
   const tgkill = declare('int tgkill(int, int, int)');
   const sigaction = declare('int sigaction(int, void*, void*)');
   const prctl = declare('int prctl(int, const char*, ulong, ulong, ulong)');
+  const timerCreate = declare('int timer_create(int, void*, void*)');
+  const timerSet = declare('int timer_settime(intptr_t, int, void*, void*)');
+  const timerDelete = declare('int timer_delete(intptr_t)');
   const affinity = declare('int sched_setaffinity(int, size_t, void*)');
   const checked = (call: string, result: number): number => {
     if (result === -1) throw new SystemCallError(call, koffi.errno());
@@ -217,6 +234,24 @@ function bind(koffi: Koffi): Libc {
       view.setInt32(SIGACTION_FLAGS, SA_ONSTACK, true);
       checked('sigaction', sigaction(signal, action, null));
     },
+    alarm: (signal) => {
+      const event = new DataView(new ArrayBuffer(SIGEVENT_SIZE));
+      event.setInt32(8, signal, true);
+      event.setInt32(12, SIGEV_THREAD_ID, true);
+      event.setInt32(16, gettid(), true);
+      const id = new DataView(new ArrayBuffer(8));
+      checked('timer_create', timerCreate(CLOCK_MONOTONIC, bytesOf(event), bytesOf(id)));
+      const timer = id.getBigInt64(0, true);
+      const spec = new DataView(new ArrayBuffer(ITIMERSPEC_SIZE));
+      return {
+        arm: (ns) => {
+          spec.setUint32(16, Math.floor(ns / 1e9), true);
+          spec.setUint32(24, ns % 1e9, true);
+          checked('timer_settime', timerSet(timer, 0, bytesOf(spec), null));
+        },
+        close: () => void checked('timer_delete', timerDelete(timer)),
+      };
+    },
     setThreadName: (name) => void checked('prctl', prctl(PR_SET_NAME, name, 0, 0, 0)),
     setAffinity: (tid, cpus) => {
       const set = new Uint8Array(CPU_SET_SIZE);
@@ -225,6 +260,10 @@ function bind(koffi: Koffi): Libc {
     },
     errno: () => koffi.errno(),
   };
+}
+
+function bytesOf(view: DataView): Uint8Array {
+  return new Uint8Array(view.buffer);
 }
 
 function errorName(errno: number): string {

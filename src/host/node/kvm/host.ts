@@ -1,5 +1,6 @@
 /** What the KVM engine needs of Linux and Node: memory that threads share, threads, and a bell that they ring. */
 import { Worker } from 'node:worker_threads';
+import * as A from '../../../engine/kvm/abi.js';
 import type { KvmCalls, KvmHost, SharedRam, ThreadOptions, VcpuThread } from '../../../engine/kvm/calls.js';
 import * as M from '../../../engine/kvm/mailbox.js';
 import {
@@ -25,12 +26,15 @@ export const KVM_DEVICE = '/dev/kvm';
 const KICK_SIGNAL = 34 + 6;
 /** A thread ends within microseconds; one that is still starting takes tens of milliseconds. */
 const END_TIMEOUT = 10e9;
+/** Longest stay in the guest on the calling thread. */
+const INLINE_LIMIT = 100e6;
 const PAGES = PROT_READ | PROT_WRITE;
 
 export class NodeKvmHost implements KvmHost {
   readonly calls: KvmCalls;
   readonly kvm: number;
   private readonly libc: Libc;
+  private readonly inline: boolean;
   private readonly bell: number;
   private readonly poll: PollSet;
   private readonly count = new Uint8Array(8);
@@ -39,7 +43,8 @@ export class NodeKvmHost implements KvmHost {
   private open = true;
 
   /** @throws NoFfiError, SystemCallError */
-  constructor() {
+  constructor(inline = false) {
+    this.inline = inline;
     const libc = loadLibc();
     this.libc = libc;
     this.kvm = libc.open(KVM_DEVICE, O_RDWR | O_CLOEXEC);
@@ -76,7 +81,11 @@ export class NodeKvmHost implements KvmHost {
     return { address, length, release: () => libc.unback(address, length) };
   }
 
-  startThread({ index, fd, mailbox }: ThreadOptions): VcpuThread {
+  startThread(options: ThreadOptions): VcpuThread {
+    return this.inline ? this.borrowThread(options) : this.startWorker(options);
+  }
+
+  private startWorker({ index, fd, mailbox }: ThreadOptions): VcpuThread {
     const { libc } = this;
     const words = new Int32Array(mailbox);
     const data: VcpuWorkerData = { index, fd, bell: this.bell, mailbox };
@@ -97,6 +106,25 @@ export class NodeKvmHost implements KvmHost {
         while (Atomics.load(words, M.STATE) !== M.STATE_GONE && this.now() < end)
           Atomics.wait(words, M.STATE, M.STATE_QUIT, END_TIMEOUT / 1e6);
       },
+    };
+  }
+
+  /** The calling thread runs the vCPU, each time for a limited while: starting a thread takes longer than a self-test. */
+  private borrowThread({ fd, mailbox, run }: ThreadOptions): VcpuThread {
+    const { libc } = this;
+    const words = new Int32Array(mailbox);
+    const alarm = libc.alarm(KICK_SIGNAL);
+    void run;
+    return {
+      interrupt: () => {},
+      runHere: () => {
+        alarm.arm(INLINE_LIMIT);
+        const result = libc.tryIoctl(fd, A.KVM_RUN, 0);
+        words[M.RESULT] = result < 0 ? libc.errno() : 0;
+        words[M.STATE] = M.STATE_OUT;
+        alarm.arm(0);
+      },
+      close: () => alarm.close(),
     };
   }
 
