@@ -60,7 +60,7 @@ function rig(options: Partial<BoardOptions> = {}, build: (board: Board) => void 
     ...options,
   });
   build(board);
-  const cpus = board.lapics.map(() => new FakeCpu());
+  const cpus = board.controllers.apicIds.map(() => new FakeCpu());
   board.attachVcpus(cpus);
   return { board, clock, cpus, memory, unhandled, events, output };
 }

@@ -10,7 +10,7 @@ import {
   parseSize,
   parseWhole,
 } from './config.js';
-import { LARGEST_MEMORY, MIB } from './limits.js';
+import { LARGEST_MEMORY, LARGEST_SOFT_MEMORY, MIB } from './limits.js';
 import { MachineConfigSchema } from './schema.js';
 
 describe('sizes', () => {
@@ -69,7 +69,10 @@ describe('a machine configuration', () => {
 
   test.each([
     [{ memory: 8192 * MIB }, /8 GiB of memory is more than .*; give at most 4032M\.$/],
-    [{ memory: LARGEST_MEMORY + MIB }, /at most 4032M\.$/],
+    [{ memory: LARGEST_MEMORY + MIB }, /^memory must be a whole number of MiB from 2M to 523264M/],
+    [{ memory: LARGEST_SOFT_MEMORY + MIB, engine: 'soft' }, /at most 4032M, or --engine kvm\.$/],
+    [{ engine: 'kvm', deterministic: true }, /give --engine soft\.$/],
+    [{ pins: [{ vcpu: 1, cpu: 0 }] }, /^There is no vCPU 1 to pin/],
     [{ memory: MIB }, /^memory must be a whole number of MiB from 2M to 4032M, such as 512M, not 1 MiB\.$/],
     [{ memory: 64 * MIB + 1 }, /^memory must be a whole number of MiB/],
     [{ memory: Number.NaN }, /^memory must be/],

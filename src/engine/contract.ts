@@ -235,7 +235,47 @@ export interface Engine {
   readonly vcpus: readonly Vcpu[];
   /** Whether `Vcpu.instructions` counts instructions: what a deterministic machine needs. */
   readonly countsInstructions: boolean;
+  /** Interrupt controllers that the engine has in place of the machine's. */
+  readonly controllers?: EngineControllers | undefined;
+  /** vCPUs that run by themselves; without it the machine gives each of them its slices with `Vcpu.run`. */
+  readonly parallel?: ParallelVcpus | undefined;
   close(): void;
+}
+
+/** 8259 pair, IOAPIC, local APICs and PIT of an engine: a board drives their inputs, and sees nothing else of them. */
+export interface EngineControllers {
+  readonly ioapicPins: number;
+  /** Level of an input of the 8259 pair, by ISA interrupt. */
+  setPicInput(irq: number, level: boolean): void;
+  setIoapicPin(pin: number, level: boolean): void;
+  /** A message-signalled interrupt: a write of `data` to `address`. */
+  signalMsi(address: number, data: number): void;
+  /** The 8259 pair's edge/level control registers: a bit for each ISA interrupt that is a level. */
+  setLevelInputs(mask: number): void;
+}
+
+/**
+ * vCPUs that run all at once, each on a thread of the engine's. They ask for what they need of the machine and wait; the
+ * machine's thread answers when it serves: calls of `ExitSink` and ends of runs happen there and nowhere else.
+ */
+export interface ParallelVcpus {
+  /** Lets all vCPUs run. */
+  start(): void;
+  /** Stops them: afterwards their state may be looked at and changed until the next `start`. */
+  stop(): void;
+  /**
+   * Answers what is asked for now; where nothing is, waits at most `ns` for it.
+   * @param server told whose turn it is, and of runs that have ended: such a vCPU rests until the next `start`
+   * @returns how many were served
+   */
+  serve(ns: number, server: VcpuServer): number;
+  /** Calls `ring` in the event loop whenever something is asked for; undefined: no longer. */
+  onRequest(ring: (() => void) | undefined): void;
+}
+
+export interface VcpuServer {
+  select(vcpu: Vcpu): void;
+  ended(vcpu: Vcpu, exit: Exit): void;
 }
 
 /**

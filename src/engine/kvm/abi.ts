@@ -100,6 +100,9 @@ export const SIZE = {
   translation: 24,
   cpuidEntry: 40,
   interrupt: 4,
+  lapic: 1024,
+  irqchip: 520,
+  routing: 8,
 } as const;
 
 // ---- struct kvm_sregs --------------------------------------------------------------------------------------------------
@@ -143,6 +146,10 @@ export const RUN_MSR_DATA = 48;
 export const RUN_INTERNAL_SUBERROR = 32;
 export const RUN_INTERNAL_NDATA = 36;
 export const RUN_INTERNAL_DATA = 40;
+/** With KVM_INTERNAL_ERROR_EMULATION: flags, then the instruction's bytes where flag 0 is set. */
+export const RUN_EMULATION_FLAGS = 40;
+export const RUN_EMULATION_SIZE = 48;
+export const RUN_EMULATION_BYTES = 49;
 export const RUN_EOI_VECTOR = 32;
 export const RUN_DEBUG_EXCEPTION = 32;
 export const RUN_DEBUG_DR6 = 48;

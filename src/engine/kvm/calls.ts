@@ -29,12 +29,13 @@ export interface SharedRam {
 
 /** The thread that runs one vCPU: it does what its mailbox says (mailbox.ts). */
 export interface VcpuThread {
+  readonly mailbox: Int32Array;
   /** A vCPU that is run on the machine's own thread, for a short while: does what the thread would do. */
   runHere?(): void;
   /** Makes KVM_RUN come back with EINTR, if the thread is in there. */
   interrupt(): void;
-  /** The mailbox has told the thread to end: comes back when it has. */
-  close(): void;
+  /** The vCPU is out of the guest for good. The thread may serve another. */
+  release(): void;
 }
 
 export interface KvmHost {
@@ -44,19 +45,14 @@ export interface KvmHost {
   allocateRam(length: number): SharedRam;
   /** Maps the page(s) that a vCPU shares with the kernel (struct kvm_run). */
   mapRun(fd: number, length: number): SharedRam;
-  startThread(options: ThreadOptions): VcpuThread;
+  /** A thread for the vCPU of this index. */
+  thread(index: number, fd: number, run: SharedRam): VcpuThread;
   /** Waits until a thread rings, at most `ns`. @returns whether one has. */
   waitForBell(ns: number): boolean;
+  /** Rings: whoever waits looks at the vCPUs. */
+  ring(): void;
   /** Calls back in the event loop whenever a thread rings; undefined: no longer. */
   onBell(ring: (() => void) | undefined): void;
   /** Monotonic time in ns. */
   now(): number;
-  close(): void;
-}
-
-export interface ThreadOptions {
-  readonly index: number;
-  readonly fd: number;
-  readonly run: SharedRam;
-  readonly mailbox: SharedArrayBuffer;
 }

@@ -2,8 +2,10 @@
 import type { Engine, EngineConfig } from '../contract.js';
 import * as A from './abi.js';
 import type { KvmHost } from './calls.js';
+import { KernelControllers } from './controllers.js';
 import { composeCpuid, encodeCpuid } from './cpuid.js';
 import type { KvmMemory } from './memory.js';
+import { KvmParallel } from './parallel.js';
 import { bytesOf, knownMsrs, STATE_MSRS, StateTransfer } from './state.js';
 import { KvmVcpu } from './vcpu.js';
 import { KvmVm } from './vm.js';
@@ -17,6 +19,8 @@ export class KvmEngine implements Engine {
   readonly memory: KvmMemory;
   readonly vcpus: readonly KvmVcpu[];
   readonly vm: KvmVm;
+  readonly controllers: KernelControllers | undefined;
+  readonly parallel: KvmParallel | undefined;
   private readonly host: KvmHost;
 
   /** @throws KvmUnfitError, CallError */
@@ -29,6 +33,9 @@ export class KvmEngine implements Engine {
     try {
       for (let index = 0; index < config.cpus; index++) vcpus.push(this.createVcpu(config, index));
       for (const vcpu of vcpus) vcpu.reset();
+      if (this.vm.irqchip === 'kernel') this.controllers = new KernelControllers(this.vm);
+      // Without local APICs of the kernel's the machine's own want one vCPU at a time.
+      if (this.vm.hasLapic) this.parallel = new KvmParallel(host, vcpus);
     } catch (error) {
       this.close();
       throw error;
@@ -44,7 +51,6 @@ export class KvmEngine implements Engine {
   close(): void {
     for (const vcpu of this.vcpus) vcpu.close();
     this.vm.close();
-    this.host.close();
   }
 
   private createVcpu(config: EngineConfig, index: number): KvmVcpu {

@@ -98,10 +98,13 @@ function debug(vcpu: KvmVcpu, page: RunPage): Exit {
 
 function internalError(vcpu: KvmVcpu, page: RunPage): Exit | undefined {
   const suberror = page.word(A.RUN_INTERNAL_SUBERROR);
-  if (suberror === A.KVM_INTERNAL_ERROR_EMULATION && vcpu.vm.completeInstruction !== undefined) {
-    return vcpu.vm.completeInstruction(vcpu);
+  if (suberror !== A.KVM_INTERNAL_ERROR_EMULATION) {
+    return {
+      kind: 'error',
+      detail: `KVM failed (suberror ${suberror}: ${page.internalData.join(' ') || 'no words'}).`,
+    };
   }
-  const what =
-    suberror === A.KVM_INTERNAL_ERROR_EMULATION ? 'cannot emulate an instruction' : `failed (suberror ${suberror})`;
-  return { kind: 'error', detail: `KVM ${what}; its words: ${page.internalData.join(' ') || 'none'}.` };
+  if (vcpu.vm.completeInstruction !== undefined) return vcpu.vm.completeInstruction(vcpu);
+  const bytes = [...page.unemulated].map((byte) => byte.toString(16).padStart(2, '0')).join(' ');
+  return { kind: 'error', detail: `KVM can't emulate the instruction ${bytes || 'that follows'}.` };
 }

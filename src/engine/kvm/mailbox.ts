@@ -11,8 +11,8 @@ export const TID = 1;
 export const RESULT = 2;
 /** Exits that the thread has completed by itself. */
 export const OWN_EXITS = 3;
-/** Errno of naming or pinning the thread, which is no reason not to run. */
-export const SETUP_ERROR = 4;
+/** The vCPU that the thread runs, as a file descriptor. */
+export const FD = 4;
 export const WORDS = 8;
 
 export const STATE_OUT = 0;

@@ -131,6 +131,13 @@ export class RunPage {
     );
   }
 
+  /** The instruction that KVM can't emulate and what follows it, where KVM tells. */
+  get unemulated(): Uint8Array {
+    if ((this.word(A.RUN_EMULATION_FLAGS) & 1) === 0) return new Uint8Array(0);
+    const length = Math.min(15, this.bytes[A.RUN_EMULATION_SIZE]);
+    return this.bytes.slice(A.RUN_EMULATION_BYTES, A.RUN_EMULATION_BYTES + length);
+  }
+
   private ioData(index: number, size: number): number {
     return Number(this.view.getBigUint64(A.RUN_IO_DATA_OFFSET, true)) + index * size;
   }

@@ -22,7 +22,6 @@ export class KvmVcpu implements Vcpu {
   readonly page: RunPage;
   readonly stats: EngineStats = NO_STATS;
   private readonly run_: SharedRam;
-  private readonly mailbox: Int32Array;
   private readonly signature: number;
   private thread: VcpuThread | undefined;
   /** µs inside `run`. */
@@ -44,7 +43,6 @@ export class KvmVcpu implements Vcpu {
     this.fd = fd;
     this.run_ = run;
     this.page = new RunPage(vm.calls.view(run.address, run.length));
-    this.mailbox = new Int32Array(new SharedArrayBuffer(M.MAILBOX_BYTES));
     this.signature = signature;
     this.waitsForSipi = index > 0;
   }
@@ -135,21 +133,17 @@ export class KvmVcpu implements Vcpu {
   // ---- in and out of the guest -----------------------------------------------------------------------------------------
 
   get isOut(): boolean {
-    return Atomics.load(this.mailbox, M.STATE) !== M.STATE_RUN;
+    return this.thread === undefined || Atomics.load(this.thread.mailbox, M.STATE) !== M.STATE_RUN;
   }
 
   /** Lets the thread run the guest. What must be told to KVM before comes first. */
   enter(): void {
-    this.thread ??= this.vm.host.startThread({
-      index: this.index,
-      fd: this.fd,
-      run: this.run_,
-      mailbox: this.mailbox.buffer as SharedArrayBuffer,
-    });
+    this.thread ??= this.vm.host.thread(this.index, this.fd, this.run_);
+    const { mailbox } = this.thread;
     if (!this.vm.hasLapic) this.offerInterrupt();
     this.unfinished = false;
-    Atomics.store(this.mailbox, M.STATE, M.STATE_RUN);
-    Atomics.notify(this.mailbox, M.STATE);
+    Atomics.store(mailbox, M.STATE, M.STATE_RUN);
+    Atomics.notify(mailbox, M.STATE);
     this.thread.runHere?.();
   }
 
@@ -162,7 +156,7 @@ export class KvmVcpu implements Vcpu {
 
   /** The vCPU is out: does what it asks for. @returns an exit that ends `run`; undefined: it may go on */
   complete(): Exit | undefined {
-    const error = Atomics.load(this.mailbox, M.RESULT);
+    const error = this.thread === undefined ? 0 : Atomics.load(this.thread.mailbox, M.RESULT);
     if (!this.vm.hasLapic) this.syncCr8();
     if (error !== 0) {
       this.page.immediateExit = false;
@@ -189,7 +183,6 @@ export class KvmVcpu implements Vcpu {
 
   /** Stops the vCPU, wherever it is. What it asks for on its way out is answered. @returns an exit that ends `run` */
   stop(): Exit | undefined {
-    if (this.isOut) return undefined;
     this.interrupt();
     this.awaitOut();
     const exit = this.complete();
@@ -197,18 +190,23 @@ export class KvmVcpu implements Vcpu {
     return exit;
   }
 
-  /** Ends the thread, and gives back what the vCPU has of the kernel. */
+  /** Gives back what the vCPU has of the kernel. */
   close(): void {
-    const words = this.mailbox;
-    if (this.thread !== undefined) {
-      Atomics.store(words, M.STATE, M.STATE_QUIT);
-      Atomics.notify(words, M.STATE);
-      this.page.immediateExit = true;
-      this.thread.close();
-      this.thread = undefined;
-    }
+    this.interrupt();
+    this.awaitOut();
+    this.page.immediateExit = false;
+    this.thread?.release();
+    this.thread = undefined;
     this.vm.calls.close(this.fd);
     this.run_.release();
+  }
+
+  /** Software-enables the kernel's local APIC, as a guest does by its spurious-interrupt vector register (SDM vol. 3, 11.9). */
+  enableLapic(): void {
+    const lapic = new Uint8Array(A.SIZE.lapic);
+    this.vm.calls.ioctlBytes(this.fd, A.KVM_GET_LAPIC, lapic, 'KVM_GET_LAPIC');
+    lapic.set([0xff, 1], 0xf0);
+    this.vm.calls.ioctlBytes(this.fd, A.KVM_SET_LAPIC, lapic, 'KVM_SET_LAPIC');
   }
 
   /** HLT: whether it ends `run`. */
@@ -258,7 +256,7 @@ export class KvmVcpu implements Vcpu {
       return work();
     } finally {
       // What it came out for is looked at by whoever serves: nothing has been answered yet.
-      this.vm.ring();
+      this.vm.host.ring();
     }
   }
 

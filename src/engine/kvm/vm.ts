@@ -55,8 +55,6 @@ export class KvmVm {
   onEoi: ((vector: number) => void) | undefined;
   /** What completes an instruction that KVM can't: see completion.ts. */
   completeInstruction: ((vcpu: KvmVcpu) => Exit | undefined) | undefined;
-  /** Has whoever serves look at the vCPUs once more. */
-  ring: () => void = () => {};
   private readonly ram: SharedRam;
   private readonly msi = new DataView(new ArrayBuffer(A.SIZE.msi));
 

@@ -1,7 +1,6 @@
 /** What the KVM engine needs of Linux and Node: memory that threads share, threads, and a bell that they ring. */
-import { Worker } from 'node:worker_threads';
 import * as A from '../../../engine/kvm/abi.js';
-import type { KvmCalls, KvmHost, SharedRam, ThreadOptions, VcpuThread } from '../../../engine/kvm/calls.js';
+import type { KvmCalls, KvmHost, SharedRam, VcpuThread } from '../../../engine/kvm/calls.js';
 import * as M from '../../../engine/kvm/mailbox.js';
 import {
   EFD_CLOEXEC,
@@ -18,48 +17,44 @@ import {
   PROT_WRITE,
   type Watch,
 } from '../ffi/libc.js';
-import { PACKAGE_ROOT } from '../package.js';
-import type { VcpuWorkerData } from './vcpu-worker.js';
+import { KICK_SIGNAL, type Pinning, ThreadPool } from './threads.js';
 
 export const KVM_DEVICE = '/dev/kvm';
-/** SIGRTMIN as the C library counts, and a few that others use: Node and its libraries know nothing of this one. */
-const KICK_SIGNAL = 34 + 6;
-/** A thread ends within microseconds; one that is still starting takes tens of milliseconds. */
-const END_TIMEOUT = 10e9;
-/** Longest stay in the guest on the calling thread. */
+/** Longest stay in the guest on the calling thread, in ns. */
 const INLINE_LIMIT = 100e6;
 const PAGES = PROT_READ | PROT_WRITE;
+
+export interface NodeKvmOptions {
+  /** The calling thread runs the vCPU, each time for a limited while: starting a thread takes longer than a self-test. */
+  readonly inline?: boolean;
+  readonly pinning?: Pinning;
+}
 
 export class NodeKvmHost implements KvmHost {
   readonly calls: KvmCalls;
   readonly kvm: number;
   private readonly libc: Libc;
-  private readonly inline: boolean;
   private readonly bell: number;
+  private readonly pool: ThreadPool | undefined;
   private readonly poll: PollSet;
   private readonly count = new Uint8Array(8);
+  private readonly one = Uint8Array.of(1, 0, 0, 0, 0, 0, 0, 0);
   private readonly clock = performance;
   private watch: Watch | undefined;
   private open = true;
 
   /** @throws NoFfiError, SystemCallError */
-  constructor(inline = false) {
-    this.inline = inline;
+  constructor({ inline = false, pinning = () => [] }: NodeKvmOptions = {}) {
     const libc = loadLibc();
     this.libc = libc;
     this.kvm = libc.open(KVM_DEVICE, O_RDWR | O_CLOEXEC);
     this.bell = libc.eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     this.poll = new PollSet([this.bell]);
-    this.calls = {
-      ioctl: libc.ioctl,
-      ioctlBytes: libc.ioctlBytes,
-      tryIoctlBytes: libc.tryIoctlBytes,
-      close: libc.close,
-      addressOf: libc.addressOf,
-      view: libc.view,
-      eventfd: () => libc.eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
-    };
-    libc.ignoreButInterrupt(KICK_SIGNAL);
+    const { ioctl, ioctlBytes, tryIoctlBytes, close, addressOf, view } = libc;
+    const eventfd = () => libc.eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    this.calls = { ioctl, ioctlBytes, tryIoctlBytes, close, addressOf, view, eventfd };
+    if (!inline) this.pool = new ThreadPool(libc, this.bell, pinning);
+    else libc.ignoreButInterrupt(KICK_SIGNAL);
   }
 
   allocateRam(length: number): SharedRam {
@@ -81,50 +76,30 @@ export class NodeKvmHost implements KvmHost {
     return { address, length, release: () => libc.unback(address, length) };
   }
 
-  startThread(options: ThreadOptions): VcpuThread {
-    return this.inline ? this.borrowThread(options) : this.startWorker(options);
+  /** Starts the threads of this many vCPUs ahead of time. */
+  startThreads(count: number): void {
+    this.pool?.start(count);
   }
 
-  private startWorker({ index, fd, mailbox }: ThreadOptions): VcpuThread {
-    const { libc } = this;
-    const words = new Int32Array(mailbox);
-    const data: VcpuWorkerData = { index, fd, bell: this.bell, mailbox };
-    const worker = new Worker(new URL('dist/host/node/kvm/vcpu-worker.js', PACKAGE_ROOT), {
-      name: `vcpu ${index}`,
-      workerData: data,
-    });
-    worker.unref();
-    const interrupt = () => {
-      const tid = Atomics.load(words, M.TID);
-      if (tid !== 0) libc.tgkill(process.pid, tid, KICK_SIGNAL);
-    };
-    return {
-      interrupt,
-      close: () => {
-        interrupt();
-        const end = this.now() + END_TIMEOUT;
-        while (Atomics.load(words, M.STATE) !== M.STATE_GONE && this.now() < end)
-          Atomics.wait(words, M.STATE, M.STATE_QUIT, END_TIMEOUT / 1e6);
-      },
-    };
+  thread(index: number, fd: number, run: SharedRam): VcpuThread {
+    return this.pool === undefined ? this.borrowThread(fd) : this.pool.thread(index, fd, run);
   }
 
-  /** The calling thread runs the vCPU, each time for a limited while: starting a thread takes longer than a self-test. */
-  private borrowThread({ fd, mailbox, run }: ThreadOptions): VcpuThread {
+  private borrowThread(fd: number): VcpuThread {
     const { libc } = this;
-    const words = new Int32Array(mailbox);
+    const mailbox = new Int32Array(M.WORDS);
     const alarm = libc.alarm(KICK_SIGNAL);
-    void run;
     return {
+      mailbox,
       interrupt: () => {},
       runHere: () => {
         alarm.arm(INLINE_LIMIT);
         const result = libc.tryIoctl(fd, A.KVM_RUN, 0);
-        words[M.RESULT] = result < 0 ? libc.errno() : 0;
-        words[M.STATE] = M.STATE_OUT;
+        mailbox[M.RESULT] = result < 0 ? libc.errno() : 0;
+        mailbox[M.STATE] = M.STATE_OUT;
         alarm.arm(0);
       },
-      close: () => alarm.close(),
+      release: () => alarm.close(),
     };
   }
 
@@ -132,6 +107,10 @@ export class NodeKvmHost implements KvmHost {
     if (this.libc.tryPoll(this.poll, ns) <= 0) return false;
     this.libc.tryRead(this.bell, this.count);
     return true;
+  }
+
+  ring(): void {
+    this.libc.tryWrite(this.bell, this.one);
   }
 
   onBell(ring: (() => void) | undefined): void {
@@ -143,10 +122,12 @@ export class NodeKvmHost implements KvmHost {
     return this.clock.now() * 1e6;
   }
 
+  /** After the last engine. */
   close(): void {
     if (!this.open) return;
     this.open = false;
     this.onBell(undefined);
+    this.pool?.close();
     this.libc.close(this.bell);
     this.libc.close(this.kvm);
   }

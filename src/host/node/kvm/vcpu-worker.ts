@@ -9,24 +9,26 @@ import { loadLibc } from '../ffi/libc.js';
 
 export interface VcpuWorkerData {
   readonly index: number;
-  readonly fd: number;
+  /** Processors of the host that the thread keeps to; empty: all. */
+  readonly pins: readonly number[];
   readonly bell: number;
   readonly mailbox: SharedArrayBuffer;
 }
 
-const { index, fd, bell, mailbox } = workerData as VcpuWorkerData;
+const { index, pins, bell, mailbox } = workerData as VcpuWorkerData;
 const words = new Int32Array(mailbox);
 const libc = loadLibc();
 const one = new Uint8Array(8);
 one[0] = 1;
 
 libc.setThreadName(`vcpu ${index}`);
+if (pins.length > 0) libc.setAffinity(0, pins);
 Atomics.store(words, M.TID, libc.gettid());
 
 for (;;) {
   Atomics.wait(words, M.STATE, M.STATE_OUT);
   if (Atomics.load(words, M.STATE) !== M.STATE_RUN) break;
-  const result = libc.tryIoctl(fd, A.KVM_RUN, 0);
+  const result = libc.tryIoctl(words[M.FD], A.KVM_RUN, 0);
   Atomics.store(words, M.RESULT, result < 0 ? libc.errno() : 0);
   if (Atomics.compareExchange(words, M.STATE, M.STATE_RUN, M.STATE_OUT) !== M.STATE_RUN) break;
   libc.tryWrite(bell, one);
