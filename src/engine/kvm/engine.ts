@@ -2,6 +2,7 @@
 import type { Engine, EngineConfig } from '../contract.js';
 import * as A from './abi.js';
 import type { KvmHost } from './calls.js';
+import type { InstructionHelper } from './completion.js';
 import { KernelControllers } from './controllers.js';
 import { composeCpuid, encodeCpuid } from './cpuid.js';
 import type { KvmMemory } from './memory.js';
@@ -40,6 +41,12 @@ export class KvmEngine implements Engine {
       this.close();
       throw error;
     }
+  }
+
+  /** Who completes instructions that this KVM can't emulate. */
+  set helper(make: () => InstructionHelper) {
+    let made: InstructionHelper | undefined;
+    this.vm.helper = () => (made ??= make());
   }
 
   /** A bit of CPUID as the guest sees it. */

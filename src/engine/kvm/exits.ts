@@ -1,6 +1,7 @@
 /** The exits of KVM, one by one: what the guest asked for is asked of the machine, and the answer put where KVM takes it. */
 import type { Exit } from '../contract.js';
 import * as A from './abi.js';
+import { completeInstruction } from './completion.js';
 import type { RunPage } from './run-page.js';
 import type { KvmVcpu } from './vcpu.js';
 
@@ -104,7 +105,6 @@ function internalError(vcpu: KvmVcpu, page: RunPage): Exit | undefined {
       detail: `KVM failed (suberror ${suberror}: ${page.internalData.join(' ') || 'no words'}).`,
     };
   }
-  if (vcpu.vm.completeInstruction !== undefined) return vcpu.vm.completeInstruction(vcpu);
-  const bytes = [...page.unemulated].map((byte) => byte.toString(16).padStart(2, '0')).join(' ');
-  return { kind: 'error', detail: `KVM can't emulate the instruction ${bytes || 'that follows'}.` };
+  if (vcpu.vm.helper !== undefined) return completeInstruction(vcpu, vcpu.vm.helper());
+  return { kind: 'error', detail: `KVM can't emulate ${page.unemulatedText}.` };
 }

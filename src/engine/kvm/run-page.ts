@@ -138,6 +138,12 @@ export class RunPage {
     return this.bytes.slice(A.RUN_EMULATION_BYTES, A.RUN_EMULATION_BYTES + length);
   }
 
+  /** The same for messages. */
+  get unemulatedText(): string {
+    const bytes = [...this.unemulated].map((byte) => byte.toString(16).padStart(2, '0')).join(' ');
+    return bytes === '' ? 'an instruction' : `the instruction ${bytes}`;
+  }
+
   private ioData(index: number, size: number): number {
     return Number(this.view.getBigUint64(A.RUN_IO_DATA_OFFSET, true)) + index * size;
   }

@@ -88,8 +88,11 @@ export class StateTransfer {
     };
   }
 
-  /** Everything but the activity. What KVM has pending (an exception half delivered) goes: a state is a fresh start. */
-  write(fd: number, state: VcpuState): void {
+  /**
+   * Everything but the activity. What KVM has pending (an interrupt half delivered, NMIs held back) goes, for a state is a
+   * fresh start, unless `keep` says that only an instruction has been completed.
+   */
+  write(fd: number, state: VcpuState, keep = false): void {
     const { regs, sregs, xsave, xcrs, debug } = this;
     GPR_OFFSETS.forEach((at, i) => {
       regs.setBigUint64(at, BigInt.asUintN(64, state.gpr[i]), true);
@@ -116,8 +119,8 @@ export class StateTransfer {
       [A.SREGS_EFER, state.efer],
     ] as const)
       sregs.setBigUint64(at, BigInt.asUintN(64, value), true);
-    bytesOf(sregs).fill(0, A.SREGS_INTERRUPT_BITMAP);
-    this.clearEvents(fd);
+    if (!keep) bytesOf(sregs).fill(0, A.SREGS_INTERRUPT_BITMAP);
+    this.clearEvents(fd, keep);
     this.set(fd, A.KVM_SET_SREGS, sregs, 'KVM_SET_SREGS');
     if (this.xcr0 !== 0n) {
       bytesOf(xcrs).fill(0);
@@ -145,9 +148,14 @@ export class StateTransfer {
     return { rip: this.regs.getBigUint64(REGS_RIP, true), rflags: this.regs.getBigUint64(REGS_RFLAGS, true) };
   }
 
-  /** No exception, interrupt or NMI is pending or half delivered, none is held back. */
-  private clearEvents(fd: number): void {
+  /** No exception is pending or half delivered, and without `keep` no interrupt or NMI is, nor held back. */
+  private clearEvents(fd: number, keep: boolean): void {
     const events = new DataView(new ArrayBuffer(A.SIZE.events));
+    if (keep) {
+      this.get(fd, A.KVM_GET_VCPU_EVENTS, events, 'KVM_GET_VCPU_EVENTS');
+      bytesOf(events).fill(0, 0, EVENTS_INTERRUPT);
+      events.setUint8(EVENTS_SHADOW, 0);
+    }
     events.setUint32(EVENTS_FLAGS, A.KVM_VCPUEVENT_VALID_NMI_PENDING | A.KVM_VCPUEVENT_VALID_SHADOW, true);
     this.set(fd, A.KVM_SET_VCPU_EVENTS, events, 'KVM_SET_VCPU_EVENTS');
   }
@@ -175,7 +183,9 @@ export class StateTransfer {
   }
 }
 
-/** struct kvm_vcpu_events: its flags. */
+/** struct kvm_vcpu_events: the exception comes first, then the interrupt with its shadow; the flags. */
+const EVENTS_INTERRUPT = 8;
+const EVENTS_SHADOW = 11;
 const EVENTS_FLAGS = 20;
 
 /** Which of `msrs` this vCPU has: KVM_GET_MSRS stops at the first that it does not know. */

@@ -21,6 +21,8 @@ export class KvmVcpu implements Vcpu {
   readonly fd: number;
   readonly page: RunPage;
   readonly stats: EngineStats = NO_STATS;
+  /** Instructions that KVM could not emulate. */
+  completedInstructions = 0;
   private readonly run_: SharedRam;
   private readonly signature: number;
   private thread: VcpuThread | undefined;
@@ -119,6 +121,13 @@ export class KvmVcpu implements Vcpu {
     this.stale = true;
   }
 
+  /** After an instruction that was executed elsewhere: what KVM has pending stays, but for what the instruction was about. */
+  replaceState(state: VcpuState, activity: VcpuState['activity']): void {
+    this.vm.state.write(this.fd, state, true);
+    if (state.activity !== activity) this.setActivity(state.activity);
+    this.stale = true;
+  }
+
   reset(): void {
     this.setState(resetState(this.signature, this.index === 0 ? 'running' : 'wait-for-sipi'));
   }
@@ -211,7 +220,7 @@ export class KvmVcpu implements Vcpu {
 
   /** HLT: whether it ends `run`. */
   halt(): Exit | undefined {
-    if (this.wakes()) return undefined;
+    if (this.vm.hasLapic || this.wakes()) return undefined;
     this.halted = true;
     return { kind: 'hlt' };
   }

@@ -1,11 +1,11 @@
 /** A virtual machine of KVM: its descriptor, memory slots, interrupt controllers and MSR filter, shared by its vCPUs. */
-import type { EngineConfig, Exit, ExitSink, IrqchipMode } from '../contract.js';
+import type { EngineConfig, ExitSink, IrqchipMode } from '../contract.js';
 import * as A from './abi.js';
 import type { KvmCalls, KvmHost, SharedRam } from './calls.js';
+import type { InstructionHelper } from './completion.js';
 import { type CpuidEntry, cpuidBuffer, parseCpuid } from './cpuid.js';
 import { KvmMemory } from './memory.js';
 import { bytesOf, type StateTransfer } from './state.js';
-import type { KvmVcpu } from './vcpu.js';
 
 /** This KVM lacks something that no guest can do without. The message is one sentence. */
 export class KvmUnfitError extends Error {
@@ -53,8 +53,8 @@ export class KvmVm {
   state!: StateTransfer;
   /** Told the vector that a local APIC has ended, with a split irqchip. */
   onEoi: ((vector: number) => void) | undefined;
-  /** What completes an instruction that KVM can't: see completion.ts. */
-  completeInstruction: ((vcpu: KvmVcpu) => Exit | undefined) | undefined;
+  /** Who completes instructions that KVM can't: see completion.ts. Made when first needed. */
+  helper: (() => InstructionHelper) | undefined;
   private readonly ram: SharedRam;
   private readonly msi = new DataView(new ArrayBuffer(A.SIZE.msi));
 

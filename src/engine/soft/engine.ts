@@ -47,6 +47,8 @@ export class SoftEngine implements Engine {
   readonly core: CoreExports;
   readonly runInterpreter: () => number;
   readonly regions: Regions | undefined;
+  /** Where RAM is somebody else's: see CFG_PAGED. */
+  pageIn: ((gpa: number) => number) | undefined;
   readonly #sink: ExitSink;
   readonly #compiler: RegionCompiler | undefined;
   #current: SoftVcpu;
@@ -175,6 +177,7 @@ export class SoftEngine implements Engine {
       trace: () => {},
       regionDropped: (block) => this.regions?.dropped(block >>> 0),
       regionHot: (block) => this.regions?.hot(block >>> 0),
+      pageIn: (low, high) => this.pageIn?.(gpa(low, high)) ?? 0,
     };
   }
 }

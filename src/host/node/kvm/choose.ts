@@ -4,8 +4,10 @@ import type { MachineConfig } from '../../../config/config.js';
 import { KvmEngine } from '../../../engine/kvm/engine.js';
 import { selfTest } from '../../../engine/kvm/selftest.js';
 import { KvmUnfitError } from '../../../engine/kvm/vm.js';
+import { SoftStepper } from '../../../engine/soft/stepper.js';
 import { type ChosenEngine, EngineError } from '../chosen.js';
 import { NoFfiError, SystemCallError } from '../ffi/libc.js';
+import { loadStepperModules } from '../soft-modules.js';
 import { KVM_DEVICE, NodeKvmHost } from './host.js';
 
 /** How things stand with KVM here. */
@@ -54,7 +56,13 @@ export function chooseKvm({ cpus, pins }: MachineConfig, reason: string): Chosen
     reason,
     create: async (config) => {
       try {
-        return new KvmEngine({ irqchip: 'kernel', ...config }, host);
+        const engine = new KvmEngine({ irqchip: 'kernel', ...config }, host);
+        const { sink, tscHz, arch } = config;
+        engine.helper = () => {
+          const { memory } = engine;
+          return new SoftStepper(loadStepperModules(), { memory, cpus, sink, tscHz, ...(arch && { arch }) });
+        };
+        return engine;
       } catch (error) {
         if (error instanceof KvmUnfitError) throw new EngineError(`${error.message} Give --engine soft.`);
         throw error;
