@@ -442,7 +442,15 @@ export class Machine<B extends MachineBoard = MachineBoard> {
     // The host's sleep has whole milliseconds.
     const inPlace = busy ? Math.min(left, ASKS_OFTEN) : left < SHORT_SLEEP ? left : 0;
     this.slices++;
-    if (parallel.serve(Math.max(0, inPlace), this.server) > 0) {
+    let served = 0;
+    try {
+      served = parallel.serve(Math.max(0, inPlace), this.server);
+    } catch (cause) {
+      return this.endWithCrash('error', `The engine failed: ${messageOf(cause)}`, this.current, cause);
+    } finally {
+      this.current = undefined;
+    }
+    if (served > 0) {
       this.lastServed = host.now();
       this.runNs += this.lastServed - from;
       return;

@@ -23,6 +23,9 @@ export class KvmEngine implements Engine {
   readonly controllers: KernelControllers | undefined;
   readonly parallel: KvmParallel | undefined;
   private readonly host: KvmHost;
+  private closed = false;
+  /** Bits of XCR0 that the guest was told of; 0 without XSAVE. */
+  xcr0 = 0;
 
   /** @throws KvmUnfitError, CallError */
   constructor(config: EngineConfig, host: KvmHost) {
@@ -56,6 +59,8 @@ export class KvmEngine implements Engine {
   }
 
   close(): void {
+    if (this.closed) return;
+    this.closed = true;
     for (const vcpu of this.vcpus) vcpu.close();
     this.vm.close();
   }
@@ -70,11 +75,8 @@ export class KvmEngine implements Engine {
     calls.ioctlBytes(fd, A.KVM_SET_CPUID2, bytesOf(encodeCpuid(cpuid)), 'KVM_SET_CPUID2');
     const leaf = (wanted: number) => cpuid.find((entry) => entry.leaf === wanted && entry.sub === 0);
     const hasXsave = ((leaf(1)?.ecx ?? 0) & (1 << 26)) !== 0;
-    vm.state ??= new StateTransfer(
-      calls,
-      knownMsrs(calls, fd, STATE_MSRS),
-      hasXsave ? BigInt(leaf(0xd)?.eax ?? 0) : 0n,
-    );
+    this.xcr0 = hasXsave ? (leaf(0xd)?.eax ?? 0) : 0;
+    vm.state ??= new StateTransfer(calls, knownMsrs(calls, fd, STATE_MSRS), BigInt(this.xcr0));
     return new KvmVcpu(vm, index, fd, host.mapRun(fd, vm.runSize), leaf(1)?.eax ?? 0);
   }
 }

@@ -57,6 +57,8 @@ interface Seen {
   readonly frame: readonly number[];
   /** The first bytes at DATA. */
   readonly data: DataView;
+  /** The low bits of XCR0 that the guest was told of. */
+  readonly xcr0: number;
 }
 
 interface Check {
@@ -113,6 +115,15 @@ const CHECKS: readonly Check[] = [
       ...report(DONE),
     ],
     judge: (seen) => expectDone(seen) ?? (seen.data.getUint32(0, true) === 100 ? undefined : 'wrong arithmetic'),
+  },
+  {
+    name: 'CPUID',
+    ring: 0,
+    // mov eax, 0Dh; xor ecx, ecx; cpuid; mov [DATA], eax
+    code: [0xb8, 0xd, 0, 0, 0, 0x31, 0xc9, 0x0f, 0xa2, 0x89, 0x04, 0x25, ...word(DATA), ...report(DONE)],
+    judge: (seen) =>
+      expectDone(seen) ??
+      ((seen.data.getUint32(0, true) & ~seen.xcr0) === 0 ? undefined : 'the guest sees more than it was given'),
   },
   {
     name: 'SSE',
@@ -237,8 +248,8 @@ const CHECKS: readonly Check[] = [
   {
     name: 'interrupt',
     ring: 0,
-    // sti; nop … the local APIC has been sent vector 50h
-    code: [0xfb, 0x90, 0x90, 0x90, ...report(DONE)],
+    // sti; hlt: the local APIC has been sent vector 50h
+    code: [0xfb, 0xf4, ...report(DONE)],
     before: (engine, vcpu) => {
       vcpu.enableLapic();
       engine.vm.signalMsi(0xfee0_0000, 0x50);
@@ -319,7 +330,7 @@ function runCheck(
     const words = Math.min(5, (RAM - sp) >> 3);
     const stack = view(sp, words * 8);
     const frame = Array.from({ length: words }, (_, i) => stack.getUint32(i * 8, true));
-    return judge({ outcome: outcome(), state: after, frame, data: view(DATA, 64) });
+    return judge({ outcome: outcome(), state: after, frame, data: view(DATA, 64), xcr0: engine.xcr0 });
   } catch (error) {
     if (isCallError(error)) return error.message;
     throw error;
