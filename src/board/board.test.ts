@@ -17,6 +17,7 @@ function ram(size: number): GuestMemory {
   return {
     size,
     regions: [{ gpa: 0, length: bytes.length }],
+    pieces: [{ gpa: 0, bytes }],
     contains,
     view(gpa, length) {
       if (!contains(gpa, length)) throw new RangeError('not RAM');

@@ -20,6 +20,7 @@ import {
   PciBus,
   type PciBusState,
   PciConfigPorts,
+  type PciFunction,
 } from '../devices/pci/index.js';
 import { requireVersion } from '../devices/persist.js';
 import { DEFAULT_S5_TYPE, PmDevice, type PmPorts, type PmState } from '../devices/pm/pm.js';
@@ -90,6 +91,17 @@ export interface BoardOptions {
    * itself.
    */
   readonly firmware?: boolean;
+  /** PCI functions beside those that every board has. */
+  readonly pci?: readonly PciSlot[];
+}
+
+/** A PCI function and its place. */
+export interface PciSlot {
+  readonly pci: PciFunction;
+  /** 1 to 30. Default: the first free one. */
+  readonly device?: number;
+  /** 0 to 7, default 0. */
+  readonly fn?: number;
 }
 
 export interface BoardState extends ControllersState {
@@ -126,7 +138,7 @@ export class Board {
   private readonly configPorts: PciConfigPorts;
   private poweredOn = false;
 
-  /** @throws RangeError where the RAM does not fit the memory map. */
+  /** @throws RangeError where the RAM does not fit the memory map, or a PCI function's place is taken or none is left. */
   constructor(options: BoardOptions) {
     const { clock, onReset } = options;
     this.options = options;
@@ -219,6 +231,12 @@ export class Board {
     this.pci.add(0, 0, new HostBridge(MAP.ECAM_BASE));
     this.pci.add(31, 0, lpc);
     this.pci.connectLinks(lpc.links);
+    for (const { pci, device, fn } of options.pci ?? []) this.pci.add(device ?? this.pci.freeDevice(), fn ?? 0, pci);
+  }
+
+  /** Devices with work in flight forget it. */
+  close(): void {
+    this.pci.reset();
   }
 
   // ---- power-on ------------------------------------------------------------------------------------------------
@@ -376,5 +394,6 @@ export class Board {
     this.configPorts.address = state.pciAddress;
     this.pci.restore(state.pci);
     this.controllers.restore(state);
+    this.pci.resume();
   }
 }

@@ -9,6 +9,7 @@ import { onUnplannedExit } from '../host/node/exits.js';
 import { writeWhole } from '../host/node/files.js';
 import { NodeHost } from '../host/node/host.js';
 import { createLinuxMachine, type Input } from '../host/node/machine.js';
+import { othersStepBack } from '../host/node/priority.js';
 import { Sampler } from '../host/node/sampler.js';
 import { hasTerminal, Session, type SessionKind } from '../host/node/session.js';
 import type { Machine, MachineResult } from '../machine/machine.js';
@@ -41,6 +42,8 @@ export interface Job {
   readonly kind: SessionKind;
   readonly keys: EscapeKeys;
   readonly verbose: boolean;
+  /** Nothing is said of what happens before the guest speaks, unless that takes long. */
+  readonly quiet: boolean;
   /** Statistics: the file for them as JSON, or true for a table. */
   readonly stats?: string | true | undefined;
   /** The guest reads window sizes from ttyS2. */
@@ -58,8 +61,9 @@ export interface Job {
 
 /** Runs the guest to its end. Returns the exit status. */
 export async function launch(job: Job): Promise<number> {
+  othersStepBack();
   const { config, kind, keys } = job;
-  const progress = new Progress(process.stderr, kind === 'command');
+  const progress = new Progress(process.stderr, job.quiet);
   const host = new NodeHost();
   const fetching = new AbortController();
   let machine: Machine | undefined;

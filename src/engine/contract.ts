@@ -18,6 +18,11 @@ export interface GuestMemory {
   /** RAM as contiguous pieces, ascending by gpa: below the PCI hole, and above 4 GiB. */
   readonly regions: readonly MemoryRegion[];
   /**
+   * RAM as live arrays, ascending: each region in one, or in several that overlap, so that whatever lies in one region and
+   * is at most 512 MiB long (WHOLE_IN_A_PIECE) lies whole in one of them.
+   */
+  readonly pieces: readonly MemoryPiece[];
+  /**
    * A live view of guest RAM. The bytes must lie in one region, and be at most 1 GiB (LONGEST_VIEW).
    * @throws RangeError where [gpa, gpa+length) is not wholly RAM, or too long.
    */
@@ -33,11 +38,18 @@ export interface GuestMemory {
   dirtied(gpa: number, length: number): void;
 }
 
-/** No bytes: a region may be longer than an array can be. `view` gives them. */
+/** No bytes: a region may be longer than an array can be. */
 export interface MemoryRegion {
   readonly gpa: number;
   readonly length: number;
 }
+
+export interface MemoryPiece {
+  readonly gpa: number;
+  readonly bytes: Uint8Array;
+}
+
+export const WHOLE_IN_A_PIECE = 0x2000_0000;
 
 /** Of one view of guest RAM, in bytes. */
 export const LONGEST_VIEW = 0x4000_0000;

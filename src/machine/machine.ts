@@ -31,6 +31,8 @@ const SLICE = 2_000_000;
 const SLICE_SMP = 250_000;
 /** Shortest slice: below, entering the engine costs more than the guest gets. */
 const SLICE_LEAST = 10_000;
+/** While the host does something for the guest: how late it hears that it is done. */
+const SLICE_IO = 100_000;
 /** Slice of a deterministic machine in instructions. */
 const SLICE_INSTRUCTIONS = 200_000;
 /** Longest time between two looks at input and signals. */
@@ -72,6 +74,8 @@ export interface MachineBoard extends Buses {
   /** The vCPU whose accesses come in: the machine sets it before each slice. */
   currentCpu: number;
   attachVcpus(vcpus: readonly Vcpu[]): void;
+  /** The guest's life is over, and its memory goes: nothing of the board may touch it from now on. */
+  close?(): void;
 }
 
 export type MachineState = 'created' | 'running' | 'paused' | 'ended';
@@ -197,7 +201,7 @@ export class Machine<B extends MachineBoard = MachineBoard> {
       refuse: (error) => this.endWithCrash('error', error.message),
       warn: (message) => options.onWarning?.(message),
       onBusy: () => {
-        if (!config.deterministic && host.now() > this.sliceEndHost) this.current?.kick();
+        if (!config.deterministic && (host.due || host.now() > this.sliceEndHost)) this.current?.kick();
       },
       handlers: {
         budget: () => {},
@@ -347,6 +351,8 @@ export class Machine<B extends MachineBoard = MachineBoard> {
     this.earlier = addStats(this.earlier, this.engineStats());
     this.clock.clear();
     this.engine?.parallel?.onRequest(undefined);
+    this.board?.close?.();
+    this.board = undefined;
     this.engine?.close();
     this.engine = undefined;
   }
@@ -377,6 +383,11 @@ export class Machine<B extends MachineBoard = MachineBoard> {
         if (!this.config.reboot) return this.end({ reason: 'reset' });
         await this.restart();
       }
+      if (this.config.deterministic && host.expecting) {
+        await this.settle(deadline);
+        continue;
+      }
+      host.poll();
       this.clock.fireDue();
       const { parallel } = this.engine!;
       if (parallel !== undefined) await this.serve(parallel, deadline);
@@ -407,7 +418,8 @@ export class Machine<B extends MachineBoard = MachineBoard> {
       budget = Math.max(1, Math.min(SLICE_INSTRUCTIONS, Math.ceil(untilAlarm)));
       this.sliceEndGuest = guestNow + budget;
     } else {
-      const length = Math.max(SLICE_LEAST, Math.min(cpus === 1 ? SLICE : SLICE_SMP, untilAlarm));
+      const longest = host.expecting ? SLICE_IO : cpus === 1 ? SLICE : SLICE_SMP;
+      const length = Math.max(SLICE_LEAST, Math.min(longest, untilAlarm));
       budget = pace.budget(length);
       this.sliceEndGuest = guestNow + length;
       this.sliceEndHost = begin + length;
@@ -438,9 +450,10 @@ export class Machine<B extends MachineBoard = MachineBoard> {
     parallel.start();
     const from = host.now();
     const left = Math.min(clock.nextAlarm - clock.now(), deadline - from);
-    const busy = from - this.lastServed < ASKS_OFTEN;
+    // What other threads of the host do for the guest does not ring here: it is looked for in between.
+    const busy = from - this.lastServed < ASKS_OFTEN || host.expecting;
     // The host's sleep has whole milliseconds.
-    const inPlace = busy ? Math.min(left, ASKS_OFTEN) : left < SHORT_SLEEP ? left : 0;
+    const inPlace = busy ? Math.min(left, ASKS_OFTEN / 2) : left < SHORT_SLEEP ? left : 0;
     this.slices++;
     let served = 0;
     try {
@@ -474,6 +487,16 @@ export class Machine<B extends MachineBoard = MachineBoard> {
     parallel.stop();
     if (this.engine!.vcpus.every(isDead)) this.end({ reason: 'halt' });
     else parallel.start();
+  }
+
+  /**
+   * A deterministic guest sees what the host has done for it where it has asked for it, however long that took: nothing
+   * runs meanwhile.
+   */
+  private async settle(deadline: number): Promise<void> {
+    const { host } = this;
+    await host.sleepUntil(Math.min(deadline, host.now() + YIELD_EVERY));
+    host.poll();
   }
 
   /** Every vCPU waits: sleep until an alarm or input. */

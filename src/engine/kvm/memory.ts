@@ -1,19 +1,18 @@
 /**
- * Guest RAM of the KVM engine: one piece of shared memory of the host, looked at through views of 1 GiB. Longer views are
- * slow or not to be had, so what lies across a border of two gets a view of its own.
+ * Guest RAM of the KVM engine: one stretch of shared memory of the host, looked at through views of 1 GiB: longer ones are
+ * slow or not to be had. They overlap by half, so that hardly anything lies across a border.
  */
-import { type GuestMemory, LONGEST_VIEW, type MemoryRegion } from '../contract.js';
+import { type GuestMemory, LONGEST_VIEW, type MemoryPiece, type MemoryRegion, WHOLE_IN_A_PIECE } from '../contract.js';
 import { notRam, ramOffset, ramRegions } from '../ram.js';
 import type { KvmCalls, SharedRam } from './calls.js';
 
 export class KvmMemory implements GuestMemory {
   readonly size: number;
   readonly regions: readonly MemoryRegion[];
+  readonly pieces: readonly MemoryPiece[];
   private readonly ram: SharedRam;
   private readonly calls: KvmCalls;
-  /** One for each GiB, made when it is first looked at. */
-  private readonly windows: (Uint8Array | undefined)[] = [];
-  /** Told what devices and the host change, when somebody keeps account. */
+  /** Told what devices and the host change, while somebody keeps account of it. */
   onChanged: ((gpa: number, length: number) => void) | undefined;
 
   constructor(calls: KvmCalls, ram: SharedRam) {
@@ -21,6 +20,7 @@ export class KvmMemory implements GuestMemory {
     this.ram = ram;
     this.size = ram.length;
     this.regions = ramRegions(ram.length);
+    this.pieces = this.regions.flatMap((region) => this.overlapping(region));
   }
 
   contains(gpa: number, length: number): boolean {
@@ -30,11 +30,9 @@ export class KvmMemory implements GuestMemory {
   view(gpa: number, length: number): Uint8Array {
     const offset = ramOffset(this.size, gpa, length);
     if (offset < 0 || length > LONGEST_VIEW) throw notRam(gpa, length, this.size);
-    const index = Math.floor(offset / LONGEST_VIEW);
-    const within = offset - index * LONGEST_VIEW;
-    if (within + length <= LONGEST_VIEW) {
-      const window = this.windows[index] ?? this.open(index);
-      return window.subarray(within, within + length);
+    for (const { gpa: start, bytes } of this.pieces) {
+      const within = gpa - start;
+      if (within >= 0 && within + length <= bytes.length) return bytes.subarray(within, within + length);
     }
     return new Uint8Array(this.calls.view(this.ram.address + BigInt(offset), length));
   }
@@ -42,9 +40,9 @@ export class KvmMemory implements GuestMemory {
   write(gpa: number, bytes: Uint8Array): void {
     const { length } = bytes;
     if (ramOffset(this.size, gpa, length) < 0) throw notRam(gpa, length, this.size);
-    for (let at = 0; at < length; at += LONGEST_VIEW) {
-      const piece = bytes.subarray(at, at + LONGEST_VIEW);
-      this.view(gpa + at, piece.length).set(piece);
+    for (let at = 0; at < length; at += WHOLE_IN_A_PIECE) {
+      const part = bytes.subarray(at, at + WHOLE_IN_A_PIECE);
+      this.view(gpa + at, part.length).set(part);
     }
     this.dirtied(gpa, length);
   }
@@ -55,12 +53,13 @@ export class KvmMemory implements GuestMemory {
     this.onChanged?.(gpa, length);
   }
 
-  private open(index: number): Uint8Array {
-    const at = index * LONGEST_VIEW;
-    const window = new Uint8Array(
-      this.calls.view(this.ram.address + BigInt(at), Math.min(LONGEST_VIEW, this.size - at)),
-    );
-    this.windows[index] = window;
-    return window;
+  private overlapping({ gpa, length }: MemoryRegion): MemoryPiece[] {
+    const pieces: MemoryPiece[] = [];
+    for (let at = 0; at === 0 || at + WHOLE_IN_A_PIECE < length; at += WHOLE_IN_A_PIECE) {
+      const offset = ramOffset(this.size, gpa + at, 0);
+      const view = this.calls.view(this.ram.address + BigInt(offset), Math.min(LONGEST_VIEW, length - at));
+      pieces.push({ gpa: gpa + at, bytes: new Uint8Array(view) });
+    }
+    return pieces;
   }
 }

@@ -1,5 +1,5 @@
 /** Guest RAM of the software engine: a piece of the one linear memory, split at the PCI hole. */
-import { FOUR_GIB, type GuestMemory, LONGEST_VIEW, type MemoryRegion } from '../contract.js';
+import { FOUR_GIB, type GuestMemory, LONGEST_VIEW, type MemoryPiece, type MemoryRegion } from '../contract.js';
 import { notRam, ramOffset, ramRegions } from '../ram.js';
 import { RAM_BASE } from './layout.js';
 
@@ -26,6 +26,7 @@ export function createLinearMemory(size: number): WebAssembly.Memory {
 export class SoftMemory implements GuestMemory {
   readonly size: number;
   readonly regions: readonly MemoryRegion[];
+  readonly pieces: readonly MemoryPiece[];
   readonly #changed: (host: number, length: number) => void;
   readonly #ram: Uint8Array;
 
@@ -35,6 +36,12 @@ export class SoftMemory implements GuestMemory {
     this.#changed = changed;
     this.#ram = new Uint8Array(linear.buffer, RAM_BASE, size);
     this.regions = ramRegions(size);
+    let at = 0;
+    this.pieces = this.regions.map(({ gpa, length }) => {
+      const bytes = this.#ram.subarray(at, at + length);
+      at += length;
+      return { gpa, bytes };
+    });
   }
 
   contains(gpa: number, length: number): boolean {
