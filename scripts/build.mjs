@@ -2,7 +2,7 @@
 // A build whose inputs have not changed is not repeated; a build that fails leaves the old dist as it was.
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { join, relative } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { root, runScript, tool } from './steps.mjs';
 
@@ -79,15 +79,14 @@ async function buildEngine(out) {
 /** The command line in few files: loading sixty modules one by one would be a third of the time to a guest's first step. */
 async function bundleCli(out) {
   const { build: bundle } = await import('esbuild');
-  // What runs on a thread of its own is an entry.
-  for (const [folder, file] of [
-    ['cli', 'main.js'],
-    ['host/node', 'region-worker.js'],
-    ['host/node/share', 'share-worker.js'],
-  ])
+  // What runs on a thread of its own is an entry, too.
+  const workers = readdirSync(join(out, 'host/node'), { recursive: true }).filter((file) =>
+    file.endsWith('-worker.js'),
+  );
+  for (const file of ['cli/main.js', ...workers.map((worker) => join('host/node', worker))])
     await bundle({
-      entryPoints: [join(out, folder, file)],
-      outdir: join(out, folder),
+      entryPoints: [join(out, file)],
+      outdir: join(out, dirname(file)),
       allowOverwrite: true,
       bundle: true,
       splitting: true,

@@ -209,6 +209,8 @@ export interface GuestTask {
   readonly size?: { readonly rows: number; readonly columns: number };
   /** Default /root. */
   readonly directory?: string;
+  /** Tags of shared folders, which appear below /mnt. */
+  readonly shares?: readonly string[];
   /** Environment variables, TERM among them. Names that no shell takes are left out. */
   readonly environment?: Readonly<Record<string, string>>;
 }

@@ -1,6 +1,6 @@
 /** `typevisor run`: makes a machine and its guest of the command line; `launch.ts` runs them. */
 import { exitStatus, overlayCpio, shellCommand } from '../boot/guest-init.js';
-import { type MachineConfig, machineConfig, parseSeconds, parseSize, parseWhole } from '../config/config.js';
+import { type MachineConfig, machineConfig, parsePin, parseSeconds, parseSize, parseWhole } from '../config/config.js';
 import { parseDisk, parseMac, parseNet, parseShare, parseVsock } from '../config/devices.js';
 import { fetchDebianGuest, type GuestArch } from '../host/node/debian.js';
 import type { Session, SessionKind } from '../host/node/session.js';
@@ -16,6 +16,7 @@ export interface RunOptions {
   readonly memory?: string;
   readonly cpus?: string;
   readonly engine?: string;
+  readonly pin?: readonly string[];
   readonly arch?: string;
   readonly timeout?: string;
   /** The file, or true where there is none. */
@@ -76,6 +77,7 @@ export function understand(
     memory: options.memory === undefined ? undefined : parseSize(options.memory, '--memory'),
     cpus: options.cpus === undefined ? undefined : parseWhole(options.cpus, '--cpus'),
     engine: options.engine,
+    pins: options.pin?.map((text) => parsePin(text)),
     arch: options.arch,
     timeout: options.timeout === undefined ? undefined : parseSeconds(options.timeout, '--timeout'),
     deterministic: options.deterministic,
@@ -138,6 +140,8 @@ async function guestFiles(
   if (guest === undefined) return { name: 'the kernel', kernel: options.kernel!, initrd: own, append: words };
   const debian = await fetchDebianGuest({
     arch: config.arch as GuestArch,
+    // The cloud kernel has no 9P.
+    kernel: config.shares.length > 0 ? 'generic' : 'cloud',
     signal,
     onProgress: ({ message, fraction }) => progress.say(message, `${Math.floor(fraction * 100)} %`, true),
   });
@@ -149,6 +153,7 @@ async function guestFiles(
       stdin: !process.stdin.isTTY,
     }),
     ...(size !== undefined && { size }),
+    shares: config.shares.map(({ tag }) => tag),
     ...(process.env.TERM !== undefined && size !== undefined && { environment: { TERM: process.env.TERM } }),
   });
   return {

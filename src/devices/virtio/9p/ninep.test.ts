@@ -68,7 +68,9 @@ describe('the 9P device', () => {
     rig.queue(0).add(readable, writable);
     rig.queue(0).kick();
     expect(rig.needsReset).toBe(true);
-    expect(rig.warnings[0]).toMatch(/the driver sent virtio-9p a message of \d+ bytes with room .* \(virtio 1\.2, 2\.6\)/);
+    expect(rig.warnings[0]).toMatch(
+      /the driver sent virtio-9p a message of \d+ bytes with room .* \(virtio 1\.2, 2\.6\)/,
+    );
   });
 
   test('an answer that comes after a reset reaches nobody', () => {

@@ -127,6 +127,13 @@ describe.skipIf(process.platform !== 'linux')('a shared folder', () => {
 
   test('a name that is not UTF-8 is left out, for it could not be asked for', () => {
     fs.writeFileSync(Buffer.concat([Buffer.from(`${shared}/`), Buffer.of(0xff, 0x41)]), '');
-    at('', (root) => expect(folder.list(root).map(({ name }) => name).sort()).toEqual(['file', 'sub']));
+    at('', (root) =>
+      expect(
+        folder
+          .list(root)
+          .map(({ name }) => name)
+          .sort(),
+      ).toEqual(['file', 'sub']),
+    );
   });
 });
