@@ -369,7 +369,7 @@ class Fuzz {
 
   /** The driver has changed memory. */
   private copy(): void {
-    this.shadow.set(this.rig.memory.regions[0].bytes);
+    this.shadow.set(this.rig.memory.pieces[0].bytes);
   }
 
   /** Lets the device do something, and looks what it has done to memory. */

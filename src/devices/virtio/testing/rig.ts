@@ -71,7 +71,7 @@ export class VirtioRig {
 
   constructor(options: RigOptions) {
     this.memory = options.ram ?? new TestMemory(options.memory ?? 0x40_0000, options.memoryAbove ?? 0);
-    this.heap = new Heap(this.memory, options.heapStart ?? HEAP_START, this.memory.regions[0].bytes.length);
+    this.heap = new Heap(this.memory, options.heapStart ?? HEAP_START, this.memory.pieces[0].bytes.length);
     this.pci = pciRig();
     this.fn = new VirtioPci({
       device: options.device,
