@@ -379,7 +379,7 @@ class Fuzz {
     rig.memory.written.length = 0;
     work();
     this.allowRings();
-    const { bytes } = rig.memory.regions[0];
+    const { bytes } = rig.memory.pieces[0];
     let told: Uint8Array | undefined;
     for (let i = 0; i < RAM; i++) {
       if (bytes[i] === shadow[i]) continue;
