@@ -7,9 +7,14 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 import { root, runScript, tool } from './steps.mjs';
 
 const STAMP = 'inputs.sha256';
-/** The core has no heap and no run time of its own; its constants lie above the CPU state (src/engine/soft/layout.ts). */
-const CORE_FLAGS =
-  '-O3 --runtime stub --importMemory --noAssert --memoryBase 8192 --enable simd --debug --use abort='.split(' ');
+/**
+ * The core has no heap and no run time of its own; its constants lie above the CPU state (src/engine/soft/layout.ts), and its
+ * memory is shared with the threads that do the host's I/O.
+ */
+const CORE_FLAGS = [
+  '-O3 --runtime stub --importMemory --sharedMemory --initialMemory 1 --maximumMemory 65536 --noAssert --memoryBase 8192',
+  '--enable simd,threads --debug --use abort=',
+].flatMap((words) => words.split(' '));
 
 /** The inputs of a build: every source that is not a test, and what says how to build. */
 function inputs() {

@@ -7,29 +7,42 @@ import { SoftEngine, type SoftModules } from '../../engine/soft/engine.js';
 import { collectGarbage } from './collect.js';
 import { FileError } from './files.js';
 import { PACKAGE_ROOT } from './package.js';
-import { ThreadedCompiler } from './region-compiler.js';
+import { CompilerThread } from './region-compiler.js';
 
 export interface ChosenEngine {
   readonly name: string;
   /** Why this one, for `--verbose`. */
   readonly reason: string;
+  /** Makes one for each life of the guest. */
   readonly create: (config: EngineConfig) => Promise<Engine>;
+  /** Reads every file that an engine may ever need: afterwards the process may lose sight of them. @throws FileError */
+  readonly prepare: () => Promise<void>;
+  /** Ends what the engines have shared, after the last of them. */
+  readonly close: () => Promise<void>;
 }
 
 /** Loading begins at once, beside whatever the caller does meanwhile. */
 export function chooseEngine(asked: MachineConfig['engine']): ChosenEngine {
-  const modules = loadSoftModules();
+  const compiler = new CompilerThread();
+  const modules = loadSoftModules(compiler);
   // Whoever makes the machine sees the error; until then nobody may be asking.
   modules.catch(() => {});
   return {
     name: 'soft',
     reason: asked === 'soft' ? 'as asked for' : 'the only engine of this version',
     create: async (config) => new SoftEngine(config, await modules),
+    prepare: async () => {
+      if ((await modules).regions !== undefined) await compiler.prepare();
+    },
+    close: () => compiler.close(),
   };
 }
 
-/** What the build has made of the engine, compiled. @throws FileError where it has not been built. */
-export async function loadSoftModules(): Promise<SoftModules> {
+/**
+ * What the build has made of the engine, compiled. Regions are compiled on `compiler`, which the caller closes.
+ * @throws FileError where it has not been built
+ */
+export async function loadSoftModules(compiler = new CompilerThread()): Promise<SoftModules> {
   // Our modules say which way their branches mostly go; V8 listens to that only when told to, and then keeps the calls on
   // the other ways from emptying registers on this one. Later versions know no such flag and would say so on stderr.
   if (Number.parseInt(process.versions.v8, 10) < 13) setFlagsFromString('--experimental-wasm-branch-hinting');
@@ -40,7 +53,7 @@ export async function loadSoftModules(): Promise<SoftModules> {
       built('tables.bin'),
       process.env.TYPEVISOR_REGIONS === '0' ? undefined : built('flow.bin'),
     ]);
-    const regions = flow && { flow, compiler: () => new ThreadedCompiler(), collect: collectGarbage };
+    const regions = flow && { flow, compiler: () => compiler.connect(), collect: collectGarbage };
     return { core, interpreter, tables, ...(regions && { regions }) };
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;

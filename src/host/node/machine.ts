@@ -7,13 +7,12 @@ import type { Host } from '../../machine/host.js';
 import { Machine, type MachineOptions } from '../../machine/machine.js';
 import { nodeDecompressors } from './decompressors.js';
 import { type ChosenEngine, chooseEngine } from './engine.js';
-import { readInput } from './files.js';
+import { type Input, InputSource } from './files.js';
 import { NodeHost } from './host.js';
 import { closePeripherals, makePeripherals, openPeripherals } from './peripherals/index.js';
 import type { SerialPort } from './serial.js';
 
-/** A file of the host by its path, or bytes that are there already. */
-export type Input = string | Uint8Array;
+export type { Input } from './files.js';
 
 export interface LinuxMachineOptions extends Pick<MachineOptions, 'flush' | 'onWarning' | 'onState' | 'onReset'> {
   readonly config: MachineConfig;
@@ -28,11 +27,17 @@ export interface LinuxMachineOptions extends Pick<MachineOptions, 'flush' | 'onW
   readonly engine?: ChosenEngine;
   /** What is entered, where, and who unpacks it. */
   readonly onBoot?: (description: string) => void;
+  /**
+   * Called once, when everything of the host that the machine will ever need is open and before the guest's first
+   * instruction: gives up rights. What it throws ends the machine.
+   */
+  readonly confine?: () => void;
 }
 
 /**
  * A machine that boots a Linux kernel (or one with a PVH entry). Files are read here and again after each reset, rather
- * than kept: between boots they would only take memory.
+ * than kept: between boots they would only take memory. A machine that is going to be confined keeps them open, so that it
+ * can read them again.
  * @throws FileError, BootError where a file can't be read or is no kernel; what does not fit rejects `start`.
  */
 export function createLinuxMachine(options: LinuxMachineOptions): Machine<Board> {
@@ -44,17 +49,43 @@ export function createLinuxMachine(options: LinuxMachineOptions): Machine<Board>
     warn: (message) => options.onWarning?.(message),
     fail: (message) => machine.fail(message),
   });
+  const keep = options.confine !== undefined;
+  const kernel = new InputSource(options.kernel, 'kernel', keep);
+  const initrd = (options.initrd ?? []).map((input) => new InputSource(input, 'initrd', keep));
   const load = () => ({
-    kernel: parseKernel(bytesOf(options.kernel, 'kernel'), nodeDecompressors),
-    initrd: (options.initrd ?? []).map((input) => bytesOf(input, 'initrd')),
+    kernel: parseKernel(kernel.read(), nodeDecompressors),
+    initrd: initrd.map((input) => input.read()),
   });
   let loaded: ReturnType<typeof load> | undefined = load();
+  const release = async () => {
+    for (const input of [kernel, ...initrd]) input.close();
+    await engine.close();
+  };
+  const close = async () => {
+    await release();
+    await closePeripherals(peripherals);
+  };
   const machine = new Machine<Board>({
     ...pickCallbacks(options),
     config,
     host,
-    open: () => openPeripherals(peripherals),
-    close: () => closePeripherals(peripherals),
+    open: async () => {
+      try {
+        await openPeripherals(peripherals);
+      } catch (error) {
+        await release();
+        throw error;
+      }
+      if (options.confine === undefined) return;
+      try {
+        await engine.prepare();
+        options.confine();
+      } catch (error) {
+        await close();
+        throw error;
+      }
+    },
+    close,
     createEngine: engine.create,
     createBoard: (parts) => {
       const board = new Board({ ...parts, serial });
@@ -85,8 +116,4 @@ function pickCallbacks({ flush, onWarning, onState, onReset }: LinuxMachineOptio
     ...(onState && { onState }),
     ...(onReset && { onReset }),
   };
-}
-
-function bytesOf(input: Input, what: string): Uint8Array {
-  return typeof input === 'string' ? readInput(input, what) : input;
 }

@@ -80,8 +80,21 @@ export interface Libc {
   setThreadName(name: string): void;
   /** Binds a thread (0: the calling one) to processors of the host. */
   setAffinity(tid: number, cpus: readonly number[]): void;
+  /** The caller's root directory; its working directory stays where it is. */
+  chroot(path: string): void;
+  /** The groups of a user for every thread of the process, `gid` among them. */
+  initgroups(user: string, gid: number): void;
+  /** What the machine's user database says of a login name; undefined where it has none. */
+  findUser(name: string): User | undefined;
   /** Of this thread's last failed call. */
   errno(): number;
+}
+
+export interface User {
+  readonly name: string;
+  readonly uid: number;
+  /** Of the user's own group. */
+  readonly gid: number;
 }
 
 export interface Watch {
@@ -120,6 +133,8 @@ const PR_SET_NAME = 15;
 const SIGACTION_SIZE = 152;
 const SIGACTION_FLAGS = 136;
 const SA_ONSTACK = 0x0800_0000;
+/** struct passwd of the C library on x86-64: pw_uid and pw_gid, behind two pointers. */
+const PASSWD_IDS = 16;
 /** cpu_set_t: 1024 processors. */
 const CPU_SET_SIZE = 128;
 
@@ -162,6 +177,9 @@ function bind(koffi: Koffi): Libc {
   const tgkill = declare('int tgkill(int, int, int)');
   const sigaction = declare('int sigaction(int, void*, void*)');
   const prctl = declare('int prctl(int, const char*, ulong, ulong, ulong)');
+  const chroot = declare('int chroot(const char*)');
+  const initgroups = declare('int initgroups(const char*, uint)');
+  const getpwnam = lib.func('void *getpwnam(const char*)') as unknown as (name: string) => bigint | null;
   const affinity = declare('int sched_setaffinity(int, size_t, void*)');
   const checked = (call: string, result: number): number => {
     if (result === -1) throw new SystemCallError(call, koffi.errno());
@@ -209,6 +227,14 @@ function bind(koffi: Koffi): Libc {
       const set = new Uint8Array(CPU_SET_SIZE);
       for (const cpu of cpus) set[cpu >> 3] |= 1 << (cpu & 7);
       checked('sched_setaffinity', affinity(tid, set.length, set));
+    },
+    chroot: (path) => void checked(`chroot to ${path}`, chroot(path)),
+    initgroups: (user, gid) => void checked('initgroups', initgroups(user, gid)),
+    findUser: (name) => {
+      const record = getpwnam(name);
+      if (record === null) return undefined;
+      const [uid, gid] = koffi.decode(record, PASSWD_IDS, 'uint32_t', 2) as number[];
+      return { name, uid, gid };
     },
     errno: () => koffi.errno(),
   };
