@@ -31,6 +31,7 @@ import {
   PciBus,
   type PciBusState,
   PciConfigPorts,
+  type PciFunction,
 } from '../devices/pci/index.js';
 import { requireVersion } from '../devices/persist.js';
 import { Pic8259Pair, type PicState } from '../devices/pic/pic.js';
@@ -95,6 +96,17 @@ export interface BoardOptions {
    * itself.
    */
   readonly firmware?: boolean;
+  /** PCI functions beside those that every board has. */
+  readonly pci?: readonly PciSlot[];
+}
+
+/** A PCI function and its place. */
+export interface PciSlot {
+  readonly pci: PciFunction;
+  /** 1 to 30. Default: the first free one. */
+  readonly device?: number;
+  /** 0 to 7, default 0. */
+  readonly fn?: number;
 }
 
 export interface BoardState {
@@ -139,7 +151,7 @@ export class Board {
   private readonly configPorts: PciConfigPorts;
   private poweredOn = false;
 
-  /** @throws RangeError where the RAM does not fit the memory map. */
+  /** @throws RangeError where the RAM does not fit the memory map, or a PCI function's place is taken or none is left. */
   constructor(options: BoardOptions) {
     const { clock, onReset } = options;
     this.options = options;
@@ -244,6 +256,7 @@ export class Board {
     this.pci.add(0, 0, new HostBridge(MAP.ECAM_BASE));
     this.pci.add(31, 0, lpc);
     this.pci.connectLinks(lpc.links);
+    for (const { pci, device, fn } of options.pci ?? []) this.pci.add(device ?? this.pci.freeDevice(), fn ?? 0, pci);
   }
 
   private makeLapic(id: number): LocalApic {
@@ -439,6 +452,7 @@ export class Board {
     this.lapics.forEach((lapic, i) => {
       lapic.restore(state.lapics[i]);
     });
+    this.pci.resume();
   }
 }
 

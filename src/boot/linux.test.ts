@@ -1,12 +1,13 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { TestMemory } from '../engine/testing.js';
 import { SetupHeader } from './bzimage.js';
 import { E820Type, pcMemoryMap } from './e820.js';
 import { LowMemory } from './entry-state.js';
 import { BootError } from './errors.js';
 import { type LinuxBoot, parseKernel, planLinux } from './linux.js';
 import { applyBoot, type BootPlan } from './plan.js';
-import { makeBzImage, makeElf, pvhNote, TestMemory, TestVcpu } from './testing.js';
+import { makeBzImage, makeElf, pvhNote, TestVcpu } from './testing.js';
 
 const MIB = 1 << 20;
 const code = new Uint8Array(5000).fill(0x90);

@@ -9,6 +9,7 @@ import { onUnplannedExit } from '../host/node/exits.js';
 import { writeWhole } from '../host/node/files.js';
 import { NodeHost } from '../host/node/host.js';
 import { createLinuxMachine, type Input } from '../host/node/machine.js';
+import { othersStepBack } from '../host/node/priority.js';
 import { Sampler } from '../host/node/sampler.js';
 import { hasTerminal, Session, type SessionKind } from '../host/node/session.js';
 import type { Machine, MachineResult } from '../machine/machine.js';
@@ -58,6 +59,7 @@ export interface Job {
 
 /** Runs the guest to its end. Returns the exit status. */
 export async function launch(job: Job): Promise<number> {
+  othersStepBack();
   const { config, kind, keys } = job;
   const progress = new Progress(process.stderr, kind === 'command');
   const host = new NodeHost();

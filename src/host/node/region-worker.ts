@@ -3,7 +3,9 @@ import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { restoreHandlers, type StoredHandler } from '../../engine/soft/isa/stored.js';
 import { compileJobs, type RegionJob } from '../../engine/soft/region/job.js';
 import { collectGarbage } from './collect.js';
+import { stepBack } from './priority.js';
 
+stepBack();
 const handlers = restoreHandlers(JSON.parse(workerData as string) as (StoredHandler | null)[]);
 
 /** Modules made before this thread lets go of those that the vCPU's has let go of. */
