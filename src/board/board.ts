@@ -273,6 +273,11 @@ export class Board {
     });
   }
 
+  /** Devices with work in flight forget it. */
+  close(): void {
+    this.pci.reset();
+  }
+
   // ---- power-on ------------------------------------------------------------------------------------------------
 
   /**

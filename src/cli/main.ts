@@ -81,6 +81,12 @@ function program(command: string[] | undefined, end: (status: number) => void): 
       end(await run(guest, command, options));
     });
 
+  // Only for the help: its own command line is not ours to parse.
+  main
+    .command('lguest')
+    .summary('run a guest with lguest’s command line')
+    .usage('[options] <mem-in-mb> vmlinux [args...]');
+
   main
     .command('doctor')
     .description('Says what works on this machine, and why something does not.')
@@ -93,16 +99,29 @@ function program(command: string[] | undefined, end: (status: number) => void): 
 }
 
 async function main(argv: readonly string[]): Promise<number> {
+  if (argv[0] === 'lguest') {
+    const { lguest } = await import('./lguest.js');
+    return guarded(() => lguest(argv.slice(1)));
+  }
+  return guarded(() => runProgram(argv));
+}
+
+async function runProgram(argv: readonly string[]): Promise<number> {
   const { own, command } = splitCommand(argv);
   let status: number = Status.ok;
+  const commands = program(command, (value) => (status = value));
+  if (own.length === 0) {
+    process.stderr.write(commands.helpInformation());
+    return Status.usage;
+  }
+  await commands.parseAsync(own, { from: 'user' });
+  return status;
+}
+
+/** The status, also where an error ends the work: one for the user is told in its sentence, one of ours with its trace. */
+async function guarded(work: () => Promise<number>): Promise<number> {
   try {
-    const commands = program(command, (value) => (status = value));
-    if (own.length === 0) {
-      process.stderr.write(commands.helpInformation());
-      return Status.usage;
-    }
-    await commands.parseAsync(own, { from: 'user' });
-    return status;
+    return await work();
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? Status.ok : Status.usage;
     if (error instanceof Error && EXPECTED.includes(error.name)) {

@@ -119,6 +119,7 @@ export function run(
     kind: request.kind,
     keys: 'prefix',
     verbose: options.verbose === true,
+    quiet: request.kind === 'command',
     stats: options.stats,
     tellsSize: guest !== undefined,
     files: (session, progress, signal) => guestFiles(request, session, progress, signal),

@@ -39,11 +39,13 @@ export const DEFAULT_CONFIG: MachineConfig = {
   strictVirtio: false,
   exitOnHlt: true,
   detailedExits: false,
+  virtioConsole: false,
   disks: [],
   nets: [],
   rng: false,
   balloon: false,
   shares: [],
+  deviceOrder: [],
 };
 
 /** Fills in the defaults and checks everything. @throws ConfigError */
@@ -72,6 +74,7 @@ const EXPECTED: { readonly [key: string]: string } = {
   'disks.format': `one of ${DISK_FORMATS.join(', ')}`,
   'nets.kind': `one of ${NET_KINDS.join(', ')}`,
   'nets.mac': 'a unicast MAC address such as 52:54:00:12:34:56',
+  'nets.prefix': 'a whole number from 1 to 32',
   'nets.forwards.hostPort': 'a port number from 0 to 65535',
   'nets.forwards.guestPort': 'a port number from 1 to 65535',
   'vsock.cid': 'a whole number from 3 to 4294967294',

@@ -12,6 +12,8 @@ export const DEFAULT_MEMORY = 512 * MIB;
 export const ENGINES = ['auto', 'soft'] as const;
 export const ARCHITECTURES = ['amd64', 'i386'] as const;
 export const DISK_FORMATS = ['auto', 'raw', 'qcow2'] as const;
+/** Kinds of devices on the PCI bus, in the order in which they stand there unless that is said. */
+export const DEVICE_KINDS = ['console', 'disk', 'net', 'rng', 'balloon', 'share', 'vsock'] as const;
 export const NET_KINDS = ['user', 'tap', 'bridge', 'socket'] as const;
 /** A unicast MAC address as people write it: bit 0 of the first byte is clear. */
 export const MAC_PATTERN = '^[0-9a-fA-F][02468aceACE](:[0-9a-fA-F]{2}){5}$';

@@ -90,20 +90,26 @@ export class Chain implements DescriptorChain {
   add(low: number, high: number, length: number, write: boolean, section: string): void {
     if (length === 0) return;
     const gpa = high * TWO_32 + low;
-    const piece = this.ram.locate(gpa, length);
-    if (piece === undefined) {
-      throw new VirtioViolation(
-        `a descriptor names ${length} bytes at gpa ${gpa.toString(16)}h, which are not all in RAM`,
-        section,
-      );
-    }
     if (!write && this.writableLength > 0) {
       throw new VirtioViolation('a device-readable descriptor follows a device-writable one', '2.7.4.2');
     }
     if (this.readableLength + this.writableLength + length > TWO_32) {
       throw new VirtioViolation('a descriptor chain is longer than 2^32 bytes', '2.7.5.2');
     }
-    this.place(piece, gpa, length, write);
+    // An engine may have its RAM in several pieces that follow each other.
+    for (let done = 0; done < length; ) {
+      const at = gpa + done;
+      const piece = this.ram.locate(at, 1);
+      if (piece === undefined) {
+        throw new VirtioViolation(
+          `a descriptor names ${length} bytes at gpa ${gpa.toString(16)}h, which are not all in RAM`,
+          section,
+        );
+      }
+      const count = Math.min(length - done, piece.end - at);
+      this.place(piece, at, count, write);
+      done += count;
+    }
   }
 
   private place(piece: RamPiece, gpa: number, length: number, write: boolean): void {

@@ -51,7 +51,7 @@ describe('the entropy device', () => {
     let turns = 0;
     while (clock.pending > 0 && turns < 100) turns += clock.advance(1_000_000);
     expect(rig.queue(0).collect()).toEqual([buffer]);
-    expect(turns).toBe(4);
+    expect(turns).toBe(5);
     expect(buffer.bytes.every((byte) => byte !== 0)).toBe(true);
   });
 

@@ -1,8 +1,7 @@
 /** The entropy device (5.4): whatever buffer it is given it fills to its end. */
-import type { Alarm, Clock } from '../../device.js';
+import type { Clock } from '../../device.js';
 import { requireVersion } from '../../persist.js';
 import {
-  attempt,
   type DescriptorChain,
   featureSet,
   VIRTIO_F_IN_ORDER,
@@ -10,6 +9,7 @@ import {
   type VirtioDevice,
   type VirtioDriver,
 } from '../device.js';
+import { BUFFER_COST, TURN, Turns } from '../turns.js';
 
 export const VIRTIO_RNG = 4;
 /** No configuration (5.4.4). */
@@ -17,9 +17,6 @@ const NO_CONFIG: VirtioConfigSpace = { length: 0, read: () => 0 };
 const QUEUE_SIZE = 64;
 /** Bytes fetched from the source at once. */
 const BATCH = 4096;
-/** A guest may ask for hundreds of gigabytes: after so many bytes the vCPU goes on, and so do we a little later (ns). */
-const TURN = 0x10_0000;
-const PAUSE = 100_000;
 
 /** Fills the whole array with unpredictable bytes. */
 export type EntropySource = (into: Uint8Array) => void;
@@ -42,17 +39,16 @@ export class VirtioRng implements VirtioDevice<RngState> {
   readonly queueSizes = [QUEUE_SIZE];
   readonly config = NO_CONFIG;
   private readonly fill: EntropySource;
-  private readonly clock: Clock;
+  private readonly turns: Turns;
   private readonly batch = new Uint8Array(BATCH);
   private driver: VirtioDriver | undefined;
   /** The buffer that is being filled, and how far. */
   private chain: DescriptorChain | undefined;
   private filled = 0;
-  private alarm: Alarm | undefined;
 
   constructor({ fill, clock }: RngOptions) {
     this.fill = fill;
-    this.clock = clock;
+    this.turns = new Turns(clock, (driver) => this.turn(driver));
   }
 
   start(driver: VirtioDriver): void {
@@ -60,46 +56,47 @@ export class VirtioRng implements VirtioDevice<RngState> {
   }
 
   notify(_queue: number): void {
-    if (this.alarm === undefined) this.work(this.driver!);
+    this.turns.run(this.driver!);
   }
 
-  private work(driver: VirtioDriver): void {
+  private turn(driver: VirtioDriver): boolean {
     const queue = driver.queue(0);
     let left = TURN;
     while (left > 0) {
       const chain = (this.chain ??= queue.pop());
       if (chain === undefined) break;
-      left -= this.fillSome(chain, left);
+      left -= BUFFER_COST + this.fillSome(chain);
       if (this.filled < chain.writableLength) continue;
       queue.push(chain, this.filled);
-      this.chain = undefined;
-      this.filled = 0;
+      this.forget();
     }
     queue.signal();
-    if (left > 0) return;
-    this.alarm = this.clock.schedule(this.clock.now() + PAUSE, () => {
-      this.alarm = undefined;
-      attempt(driver, () => this.work(driver));
-    });
+    return left <= 0;
   }
 
   /** The device may use less than the whole buffer (5.4.6.2), but programs rarely expect that. */
-  private fillSome(chain: DescriptorChain, most: number): number {
-    const piece = this.batch.subarray(0, Math.min(BATCH, most, chain.writableLength - this.filled));
+  private fillSome(chain: DescriptorChain): number {
+    const piece = this.batch.subarray(0, Math.min(BATCH, chain.writableLength - this.filled));
     this.fill(piece);
-    this.filled += chain.write(this.filled, piece);
-    // A buffer costs more than its bytes: those of no bytes must not go on for ever.
-    const cost = piece.length + 64;
+    const written = chain.write(this.filled, piece);
+    this.filled += written;
     piece.fill(0);
-    return cost;
+    return written;
+  }
+
+  private forget(): void {
+    this.chain = undefined;
+    this.filled = 0;
   }
 
   reset(): void {
     this.driver = undefined;
-    this.chain = undefined;
-    this.filled = 0;
-    this.alarm?.cancel();
-    this.alarm = undefined;
+    this.turns.cancel();
+    this.forget();
+  }
+
+  resetQueue(_queue: number): void {
+    this.forget();
   }
 
   save(): RngState {

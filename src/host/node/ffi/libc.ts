@@ -38,6 +38,9 @@ export const PROT_READ = 1;
 export const PROT_WRITE = 2;
 export const MAP_SHARED = 0x01;
 export const MAP_NORESERVE = 0x4000;
+/** As madvise(2) numbers them. */
+export const MADV_DONTNEED = 4;
+export const MADV_REMOVE = 9;
 export const MFD_CLOEXEC = 1;
 export const EFD_CLOEXEC = 0o2000000;
 export const EFD_NONBLOCK = 0o4000;
@@ -56,10 +59,13 @@ export interface Libc {
   ioctlBytes(fd: number, request: number, bytes: Uint8Array, what: string): number;
   tryIoctl(fd: number, request: number, argument: number): number;
   tryIoctlBytes(fd: number, request: number, bytes: Uint8Array): number;
+  socket(family: number, type: number, protocol: number): number;
   memfdCreate(name: string, flags: number): number;
   ftruncate(fd: number, length: number): void;
   mmap(length: number, protection: number, flags: number, fd: number, offset: number): bigint;
   munmap(address: bigint, length: number): void;
+  /** madvise(2), of whole pages. @returns whether it took the advice */
+  tryAdvise(address: bigint, length: number, advice: number): boolean;
   /** A live view of memory, at most 1 GiB: longer ones are slow or kill the process, depending on Node's version. */
   view(address: bigint, length: number): ArrayBuffer;
   /** Where an array's bytes lie. They stay there while the array lives, unless its buffer is transferred. */
@@ -167,10 +173,12 @@ function bind(koffi: Koffi): Libc {
   const write = declare('long write(int, void*, size_t)');
   const ioctl = declare('int ioctl(int, ulong, long)');
   const ioctlPointer = declare('int ioctl(int, ulong, void*)');
+  const socket = declare('int socket(int, int, int)');
   const memfd = declare('int memfd_create(const char*, uint)');
   const truncate = declare('int ftruncate(int, long)');
   const mmap = declare('intptr_t mmap(uintptr_t, size_t, int, int, int, long)');
   const munmap = declare('int munmap(uintptr_t, size_t)');
+  const madvise = declare('int madvise(uintptr_t, size_t, int)');
   const eventfd = declare('int eventfd(uint, int)');
   const ppoll = declare('int ppoll(void*, ulong, void*, void*)');
   const gettid = declare('int gettid()');
@@ -194,6 +202,7 @@ function bind(koffi: Koffi): Libc {
     ioctlBytes: (fd, request, bytes, what) => checked(what, ioctlPointer(fd, request, bytes)),
     tryIoctl: ioctl as Libc['tryIoctl'],
     tryIoctlBytes: ioctlPointer as Libc['tryIoctlBytes'],
+    socket: (family, type, protocol) => checked('socket', socket(family, type, protocol)),
     memfdCreate: (name, flags) => checked('memfd_create', memfd(name, flags)),
     ftruncate: (fd, length) => void checked('ftruncate', truncate(fd, length)),
     mmap: (length, protection, flags, fd, offset) => {
@@ -202,6 +211,7 @@ function bind(koffi: Koffi): Libc {
       return address;
     },
     munmap: (address, length) => void checked('munmap', munmap(address, length)),
+    tryAdvise: (address, length, advice) => madvise(address, length, advice) === 0,
     view: (address, length) => koffi.view(address, length),
     addressOf: (bytes) => koffi.address(bytes),
     eventfd: (initial, flags) => checked('eventfd', eventfd(initial, flags)),

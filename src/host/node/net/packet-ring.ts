@@ -1,116 +1,114 @@
 /**
- * Packets on their way from one thread to another: a ring of bytes in shared memory, one writer, one reader. A packet lies in
- * one piece, so it is built and read in place. Positions count bytes and only grow (modulo 2^32).
+ * A ring of packets in shared memory between two threads, one that writes and one that reads. A packet lies in one piece, so
+ * that a system call can fill it or send it where it lies; where one does not fit before the ring's end, the rest is
+ * skipped. Positions only grow (modulo 2^32): the writer publishes a packet by moving his behind it, the reader gives the room
+ * back by moving his.
+ *
+ * Whoever finds nothing to do says so (`readerWaits`, `writerWaits`) and looks once more; the other side then knows that it
+ * has somebody to wake.
  */
 
+/** Words of the header, each on a cache line of its own. */
 const READ_AT = 0;
-/** Sixteen words further: the two threads write to different cache lines. */
 const WRITTEN_TO = 16;
-/** The writer waits for room. */
-const WAITING = 17;
-const HEADER_WORDS = 32;
-/** Before each packet: its length, or SKIP where the next begins at the ring's begin. */
-const LENGTH_BYTES = 4;
-const SKIP = -1;
+const READER_WAITS = 32;
+const WRITER_WAITS = 48;
+const HEADER_BYTES = 256;
+/** Before each packet its length; this one says that the ring goes on at its beginning. */
+const SKIP = 0xffff_ffff;
+const ALIGNMENT = 8;
 
 export class PacketRing {
   /** For handing to the other thread. */
   readonly shared: SharedArrayBuffer;
-  readonly #positions: Int32Array<SharedArrayBuffer>;
-  readonly #lengths: Int32Array<SharedArrayBuffer>;
-  readonly #bytes: Uint8Array<SharedArrayBuffer>;
-  readonly #size: number;
-  /** Where the reserved packet will lie, and how long it may be. */
-  #reservedAt = 0;
-  #reserved = -1;
+  private readonly header: Int32Array;
+  private readonly lengths: Uint32Array;
+  private readonly bytes: Uint8Array;
+  private readonly mask: number;
+  private reserved = 0;
 
-  /** @param from the bytes of a new ring, a power of two; or another thread's ring */
+  /** @param from bytes of a new ring, a power of two and at least twice the longest packet; or another thread's ring */
   constructor(from: number | SharedArrayBuffer) {
-    this.shared = typeof from === 'number' ? new SharedArrayBuffer(HEADER_WORDS * 4 + from) : from;
-    this.#positions = new Int32Array(this.shared, 0, HEADER_WORDS);
-    this.#lengths = new Int32Array(this.shared, HEADER_WORDS * 4);
-    this.#bytes = new Uint8Array(this.shared, HEADER_WORDS * 4);
-    this.#size = this.#bytes.length;
-    if ((this.#size & (this.#size - 1)) !== 0)
-      throw new RangeError(`a ring of ${this.#size} bytes: a power of two is wanted`);
+    this.shared = typeof from === 'number' ? new SharedArrayBuffer(HEADER_BYTES + from) : from;
+    this.header = new Int32Array(this.shared, 0, HEADER_BYTES / 4);
+    this.bytes = new Uint8Array(this.shared, HEADER_BYTES);
+    this.lengths = new Uint32Array(this.shared, HEADER_BYTES);
+    this.mask = this.bytes.length - 1;
+    if (this.bytes.length < 64 || (this.bytes.length & this.mask) !== 0)
+      throw new RangeError(`a ring of ${this.bytes.length} bytes: a power of two is wanted`);
   }
 
   get isEmpty(): boolean {
-    return Atomics.load(this.#positions, READ_AT) === Atomics.load(this.#positions, WRITTEN_TO);
+    return Atomics.load(this.header, READ_AT) === Atomics.load(this.header, WRITTEN_TO);
   }
 
   // ---- the writer --------------------------------------------------------------------------------------------------
 
-  /** Room for a packet of at most `length` bytes, until `commit`; undefined where there is none: the reader will say (`shift`). */
+  /** Room for a packet, with arbitrary content; undefined where there is none now. */
   reserve(length: number): Uint8Array | undefined {
-    const room = this.#place(length);
-    if (room !== undefined) return room;
-    Atomics.store(this.#positions, WAITING, 1);
-    // The reader may have gone on between the two.
-    return this.#place(length);
+    const { bytes, mask } = this;
+    const to = Atomics.load(this.header, WRITTEN_TO);
+    const free = bytes.length - ((to - Atomics.load(this.header, READ_AT)) >>> 0);
+    const needed = recordSize(length);
+    const untilEnd = bytes.length - (to & mask);
+    const skipped = needed > untilEnd ? untilEnd : 0;
+    if (needed + skipped > free) return undefined;
+    if (skipped > 0) this.lengths[(to & mask) >> 2] = SKIP;
+    this.reserved = (to + skipped) | 0;
+    const at = this.reserved & mask;
+    return bytes.subarray(at + 4, at + 4 + length);
   }
 
-  #place(length: number): Uint8Array | undefined {
-    const to = Atomics.load(this.#positions, WRITTEN_TO);
-    const used = (to - Atomics.load(this.#positions, READ_AT)) >>> 0;
-    const offset = to & (this.#size - 1);
-    const needed = (LENGTH_BYTES + length + 3) & ~3;
-    const skip = offset + needed > this.#size ? this.#size - offset : 0;
-    if (used + skip + needed > this.#size) return undefined;
-    if (skip > 0) this.#lengths[offset >> 2] = SKIP;
-    this.#reservedAt = (to + skip) | 0;
-    this.#reserved = length;
-    const at = (this.#reservedAt & (this.#size - 1)) + LENGTH_BYTES;
-    return this.#bytes.subarray(at, at + length);
+  /** Hands over the first `length` bytes of what was reserved last. */
+  commit(length: number): void {
+    this.lengths[(this.reserved & this.mask) >> 2] = length;
+    Atomics.store(this.header, WRITTEN_TO, (this.reserved + recordSize(length)) | 0);
   }
 
-  /** Hands over what was reserved, or its first `length` bytes. */
-  commit(length = this.#reserved): void {
-    if (length < 0 || length > this.#reserved)
-      throw new RangeError(`commit of ${length} bytes, ${this.#reserved} reserved`);
-    this.#lengths[(this.#reservedAt & (this.#size - 1)) >> 2] = length;
-    this.#reserved = -1;
-    Atomics.store(this.#positions, WRITTEN_TO, (this.#reservedAt + ((LENGTH_BYTES + length + 3) & ~3)) | 0);
+  /** Whether the reader is to be woken; asking takes the wish away. For after `commit`. */
+  takeReaderWaits(): boolean {
+    return Atomics.load(this.header, READER_WAITS) !== 0 && Atomics.exchange(this.header, READER_WAITS, 0) !== 0;
+  }
+
+  /** The writer wants to be woken when there is room. He must look for it once more afterwards. */
+  writerWaits(): void {
+    Atomics.store(this.header, WRITER_WAITS, 1);
   }
 
   // ---- the reader --------------------------------------------------------------------------------------------------
 
-  /** The next packet, valid until `shift`; undefined where there is none. */
+  /** The oldest packet, valid until `shift`. */
   peek(): Uint8Array | undefined {
-    const at = this.#next();
-    if (at === undefined) return undefined;
-    const offset = at & (this.#size - 1);
-    const length = this.#lengths[offset >> 2];
-    return this.#bytes.subarray(offset + LENGTH_BYTES, offset + LENGTH_BYTES + length);
+    const { bytes, mask, lengths } = this;
+    let at = Atomics.load(this.header, READ_AT);
+    if (at === Atomics.load(this.header, WRITTEN_TO)) return undefined;
+    let length = lengths[(at & mask) >> 2];
+    if (length === SKIP) {
+      at = (at + bytes.length - (at & mask)) | 0;
+      Atomics.store(this.header, READ_AT, at);
+      length = lengths[(at & mask) >> 2];
+    }
+    const from = (at & mask) + 4;
+    return bytes.subarray(from, from + length);
   }
 
-  /** Gives the next packet's room back. @returns whether the writer waits for it, and is to be told that there is room */
-  shift(): boolean {
-    const at = this.#next();
-    if (at === undefined) return false;
-    const length = this.#lengths[(at & (this.#size - 1)) >> 2];
-    return this.#free(at + ((LENGTH_BYTES + length + 3) & ~3));
+  /** Gives back the room of what `peek` has shown. */
+  shift(): void {
+    const at = Atomics.load(this.header, READ_AT);
+    Atomics.store(this.header, READ_AT, (at + recordSize(this.lengths[(at & this.mask) >> 2])) | 0);
   }
 
-  /** Throws everything away that is there now. @returns as `shift` */
-  clear(): boolean {
-    return this.#free(Atomics.load(this.#positions, WRITTEN_TO));
+  /** Whether the writer is to be woken; asking takes the wish away. For after `shift`. */
+  takeWriterWaits(): boolean {
+    return Atomics.load(this.header, WRITER_WAITS) !== 0 && Atomics.exchange(this.header, WRITER_WAITS, 0) !== 0;
   }
 
-  #next(): number | undefined {
-    const at = Atomics.load(this.#positions, READ_AT);
-    if (at === Atomics.load(this.#positions, WRITTEN_TO)) return undefined;
-    const offset = at & (this.#size - 1);
-    return this.#lengths[offset >> 2] === SKIP ? (at + this.#size - offset) | 0 : at;
+  /** The reader wants to be woken when there is a packet. He must look for one once more afterwards. */
+  readerWaits(): void {
+    Atomics.store(this.header, READER_WAITS, 1);
   }
+}
 
-  #free(until: number): boolean {
-    Atomics.store(this.#positions, READ_AT, until | 0);
-    if (Atomics.load(this.#positions, WAITING) === 0) return false;
-    // Waking somebody for one packet at a time would cost more than the packets.
-    const used = (Atomics.load(this.#positions, WRITTEN_TO) - until) >>> 0;
-    if (used > this.#size / 2) return false;
-    Atomics.store(this.#positions, WAITING, 0);
-    return true;
-  }
+function recordSize(length: number): number {
+  return (length + 4 + ALIGNMENT - 1) & -ALIGNMENT;
 }
