@@ -126,8 +126,8 @@ export class ReceiveQueue {
     for (const [i, length] of used.entries()) {
       const chain = this.#buffers[i];
       chain.write(0, at === 0 && length === packet.length ? packet : packet.subarray(at, at + length));
-      queue.push(chain, length);
       this.#room -= chain.writableLength;
+      queue.push(chain, length);
       at += length;
     }
     this.#buffers.splice(0, used.length);
