@@ -12,10 +12,10 @@ export class NetPeripheral implements Peripheral {
   readonly #mac: Uint8Array;
 
   /** @param index counts the machine's networks */
-  constructor(config: NetConfig, index: number, { host, warn, fail }: PeripheralContext) {
+  constructor(config: NetConfig, index: number, { host, io, warn, fail }: PeripheralContext) {
     const task = taskOf(config);
     this.name = task.kind === 'user' ? 'user network' : `network at ${task.path}`;
-    this.#network = new ThreadedNetwork({ name: this.name, task, hub: host.io, warn, fail });
+    this.#network = new ThreadedNetwork({ name: this.name, task, hub: io, warn, fail });
     this.#mac = config.mac === undefined ? defaultMac(config.kind, index, host.entropy(3)) : parseMac(config.mac);
   }
 
