@@ -9,6 +9,7 @@ import { nodeDecompressors } from './decompressors.js';
 import { type ChosenEngine, chooseEngine } from './engine.js';
 import { type Input, InputSource } from './files.js';
 import { NodeHost } from './host.js';
+import { IoHub } from './io/hub.js';
 import { closePeripherals, makePeripherals, openPeripherals, plugIn } from './peripherals/index.js';
 import type { SerialPort } from './serial.js';
 
@@ -23,6 +24,7 @@ export interface LinuxMachineOptions extends Pick<MachineOptions, 'flush' | 'onW
   readonly append?: string;
   /** COM1 to COM4. */
   readonly serial?: readonly SerialPort[];
+  /** Default: a NodeHost. Another has no threads, so peripherals that need one are of no use with it. */
   readonly host?: Host;
   readonly engine?: ChosenEngine;
   /** What is entered, where, and who unpacks it. */
@@ -46,6 +48,7 @@ export function createLinuxMachine(options: LinuxMachineOptions): Machine<Board>
   const host = options.host ?? new NodeHost();
   const peripherals = makePeripherals(config, {
     host,
+    io: host instanceof NodeHost ? host.io : new IoHub(),
     warn: (message) => options.onWarning?.(message),
     fail: (message) => machine.fail(message),
   });

@@ -1,6 +1,7 @@
 /** The parts list of a machine's peripherals, in the order in which their devices stand on the PCI bus. */
 import type { MachineConfig } from '../../../config/config.js';
 import { BalloonPeripheral } from './balloon.js';
+import { NetPeripheral } from './net.js';
 import type { Peripheral, PeripheralContext } from './peripheral.js';
 import { RngPeripheral } from './rng.js';
 import { SharePeripheral } from './share.js';
@@ -11,6 +12,7 @@ export { plugIn } from './plug.js';
 /** Makes, without opening, what a configuration asks for. */
 export function makePeripherals(config: MachineConfig, context: PeripheralContext): Peripheral[] {
   return [
+    ...config.nets.map((net, i) => new NetPeripheral(net, i, context)),
     ...(config.rng ? [new RngPeripheral()] : []),
     ...(config.balloon ? [new BalloonPeripheral(context)] : []),
     ...config.shares.map((share) => new SharePeripheral(share, context)),

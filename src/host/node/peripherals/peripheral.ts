@@ -6,12 +6,13 @@ import type { Clock } from '../../../devices/device.js';
 import type { VirtioDevice } from '../../../devices/virtio/device.js';
 import type { GuestMemory } from '../../../engine/contract.js';
 import type { Host } from '../../../machine/host.js';
-import { NodeHost } from '../host.js';
 import type { IoHub } from '../io/hub.js';
 
 /** What peripherals share with their machine from the beginning. */
 export interface PeripheralContext {
   readonly host: Host;
+  /** Where threads bring what they have done. */
+  readonly io: IoHub;
   /** One sentence for `--verbose`, where something is worth knowing and nothing is lost. */
   readonly warn: (message: string) => void;
   /** A peripheral has died and the machine can't go on without: one sentence. */
@@ -35,10 +36,4 @@ export interface Peripheral {
   createDevice(parts: DeviceParts): VirtioDevice;
   /** Writes out what is not yet written, ends threads, gives locks back. Called once, also where `open` has failed. */
   close(): Promise<void>;
-}
-
-/** Where a peripheral's threads meet their machine. @throws Error on a host that has no threads, such as a test's */
-export function ioOf({ host }: PeripheralContext): IoHub {
-  if (host instanceof NodeHost) return host.io;
-  throw new Error('Peripherals with threads need a NodeHost.');
 }

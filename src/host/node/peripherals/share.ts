@@ -4,7 +4,7 @@ import { VirtioNinep } from '../../../devices/virtio/9p/ninep.js';
 import { FileError } from '../files.js';
 import { ThreadRefusal } from '../io/io-thread.js';
 import { ShareBackend } from '../share/share-backend.js';
-import { type DeviceParts, ioOf, type Peripheral, type PeripheralContext } from './peripheral.js';
+import type { DeviceParts, Peripheral, PeripheralContext } from './peripheral.js';
 
 export class SharePeripheral implements Peripheral {
   readonly name: string;
@@ -22,7 +22,7 @@ export class SharePeripheral implements Peripheral {
     const { path, readonly } = this.config;
     const backend = new ShareBackend({
       task: { path, readonly },
-      hub: ioOf(this.context),
+      hub: this.context.io,
       onDeath: (sentence) => this.context.fail(sentence),
     });
     try {
