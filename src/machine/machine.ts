@@ -28,6 +28,8 @@ const SLICE = 2_000_000;
 const SLICE_SMP = 250_000;
 /** Shortest slice: below, entering the engine costs more than the guest gets. */
 const SLICE_LEAST = 10_000;
+/** While the host does something for the guest: how late it hears that it is done. */
+const SLICE_IO = 100_000;
 /** Slice of a deterministic machine in instructions. */
 const SLICE_INSTRUCTIONS = 200_000;
 /** Longest time between two looks at input and signals. */
@@ -178,7 +180,7 @@ export class Machine<B extends MachineBoard = MachineBoard> {
       refuse: (error) => this.endWithCrash('error', error.message),
       warn: (message) => options.onWarning?.(message),
       onBusy: () => {
-        if (!config.deterministic && host.now() > this.sliceEndHost) this.current?.kick();
+        if (!config.deterministic && (host.due || host.now() > this.sliceEndHost)) this.current?.kick();
       },
       handlers: {
         budget: () => {},
@@ -356,6 +358,11 @@ export class Machine<B extends MachineBoard = MachineBoard> {
         if (!this.config.reboot) return this.end({ reason: 'reset' });
         await this.restart();
       }
+      if (this.config.deterministic && host.expecting) {
+        await this.settle(deadline);
+        continue;
+      }
+      host.poll();
       this.clock.fireDue();
       if (this.runRound()) await this.idle(deadline);
     }
@@ -384,7 +391,8 @@ export class Machine<B extends MachineBoard = MachineBoard> {
       budget = Math.max(1, Math.min(SLICE_INSTRUCTIONS, Math.ceil(untilAlarm)));
       this.sliceEndGuest = guestNow + budget;
     } else {
-      const length = Math.max(SLICE_LEAST, Math.min(cpus === 1 ? SLICE : SLICE_SMP, untilAlarm));
+      const longest = host.expecting ? SLICE_IO : cpus === 1 ? SLICE : SLICE_SMP;
+      const length = Math.max(SLICE_LEAST, Math.min(longest, untilAlarm));
       budget = pace.budget(length);
       this.sliceEndGuest = guestNow + length;
       this.sliceEndHost = begin + length;
@@ -404,6 +412,16 @@ export class Machine<B extends MachineBoard = MachineBoard> {
       this.current = undefined;
       this.endWithCrash('error', `The engine failed: ${messageOf(cause)}`, vcpu, cause);
     }
+  }
+
+  /**
+   * A deterministic guest sees what the host has done for it where it has asked for it, however long that took: nothing
+   * runs meanwhile.
+   */
+  private async settle(deadline: number): Promise<void> {
+    const { host } = this;
+    await host.sleepUntil(Math.min(deadline, host.now() + YIELD_EVERY));
+    host.poll();
   }
 
   /** Every vCPU waits: sleep until an alarm or input. */

@@ -37,6 +37,18 @@ export class FakeHost implements Host {
 
   wake(): void {}
 
+  /** What `poll` delivers: set by a test. */
+  arrived: (() => void)[] = [];
+  expecting = false;
+
+  get due(): boolean {
+    return this.arrived.length > 0;
+  }
+
+  poll(): void {
+    for (const deliver of this.arrived.splice(0)) deliver();
+  }
+
   async yield(): Promise<void> {
     this.yields++;
     this.onYield();

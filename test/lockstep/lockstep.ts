@@ -277,6 +277,9 @@ class Side {
         return this.#stop();
       },
       yield: () => this.#stop(),
+      due: false,
+      expecting: false,
+      poll: () => {},
     };
   }
 
