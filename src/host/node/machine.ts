@@ -3,12 +3,12 @@ import { Board } from '../../board/board.js';
 import { parseKernel, planLinux } from '../../boot/linux.js';
 import { applyBoot, ramRanges } from '../../boot/plan.js';
 import type { MachineConfig } from '../../config/config.js';
-import type { Host } from '../../machine/host.js';
 import { Machine, type MachineOptions } from '../../machine/machine.js';
 import { nodeDecompressors } from './decompressors.js';
 import { type ChosenEngine, chooseEngine } from './engine.js';
 import { type Input, InputSource } from './files.js';
 import { NodeHost } from './host.js';
+import type { ConsoleEnd } from './peripherals/console.js';
 import { closePeripherals, makePeripherals, openPeripherals, plugIn } from './peripherals/index.js';
 import type { SerialPort } from './serial.js';
 
@@ -23,8 +23,12 @@ export interface LinuxMachineOptions extends Pick<MachineOptions, 'flush' | 'onW
   readonly append?: string;
   /** COM1 to COM4. */
   readonly serial?: readonly SerialPort[];
-  readonly host?: Host;
+  /** What the virtio console is connected to, if the configuration has one. */
+  readonly console?: ConsoleEnd | undefined;
+  readonly host?: NodeHost;
   readonly engine?: ChosenEngine;
+  /** What the devices on the PCI bus are, from device 1 on: told once, when all are open. */
+  readonly onDevices?: (names: readonly string[]) => void;
   /** What is entered, where, and who unpacks it. */
   readonly onBoot?: (description: string) => void;
   /**
@@ -46,6 +50,7 @@ export function createLinuxMachine(options: LinuxMachineOptions): Machine<Board>
   const host = options.host ?? new NodeHost();
   const peripherals = makePeripherals(config, {
     host,
+    console: options.console,
     warn: (message) => options.onWarning?.(message),
     fail: (message) => machine.fail(message),
   });
@@ -72,6 +77,7 @@ export function createLinuxMachine(options: LinuxMachineOptions): Machine<Board>
     open: async () => {
       try {
         await openPeripherals(peripherals);
+        options.onDevices?.(peripherals.map(({ name }) => name));
       } catch (error) {
         await release();
         throw error;
