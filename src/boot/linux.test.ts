@@ -35,7 +35,7 @@ function booted(file: Uint8Array, options: Partial<LinuxBoot> = {}) {
   const memory = new TestMemory(64 * MIB);
   const vcpu = new TestVcpu();
   applyBoot(memory, vcpu, plan(file, options));
-  const bytes = memory.regions[0].bytes;
+  const bytes = memory.pieces[0].bytes;
   return { memory, vcpu, bytes, view: new DataView(bytes.buffer), state: vcpu.getState() };
 }
 
@@ -248,7 +248,7 @@ describe('carrying a plan out', () => {
     applyBoot(memory, new TestVcpu(), boot);
     const pages = () => memory.written.filter((w) => w.gpa >= 0x10_0000).map((w) => (w.gpa - 0x10_0000) / 4096);
     expect(pages()).toEqual([0, 3]);
-    memory.regions[0].bytes.fill(0xcc, 0x10_0000, 0x10_0000 + 7 * 4096);
+    memory.pieces[0].bytes.fill(0xcc, 0x10_0000, 0x10_0000 + 7 * 4096);
     applyBoot(memory, new TestVcpu(), boot);
     expect([...memory.view(0x10_0000 + 4096, 2)]).toEqual([0, 0]);
     expect(memory.view(0x10_0000 + 4 * 4096, 2 * 4096).every((byte) => byte === 0)).toBe(true);

@@ -79,7 +79,7 @@ export async function launch(job: Job): Promise<number> {
     },
   });
   try {
-    const engine = chooseEngine(config.engine);
+    const engine = chooseEngine(config);
     const current = new Session({
       kind,
       keys,

@@ -8,7 +8,7 @@ import type { ImageOptions } from './image.js';
 import { Status, UsageError } from './status.js';
 
 /** Errors whose message is a sentence for the user. Named, since their modules are loaded late. */
-const EXPECTED = ['ConfigError', 'FileError', 'BootError', 'GuestError', 'UsageError'];
+const EXPECTED = ['ConfigError', 'EngineError', 'FileError', 'BootError', 'GuestError', 'UsageError'];
 const USAGE = ['ConfigError', 'UsageError'];
 
 /** The arguments before the first `--`, and the command after it. */
@@ -54,6 +54,7 @@ function program(command: string[] | undefined, end: (status: number) => void): 
     .option('--memory <size>', 'memory, such as 512M or 2G', '512M')
     .option('--cpus <n>', 'virtual processors', '1')
     .addOption(new Option('--engine <engine>', 'what runs the processors').choices(ENGINES).default('auto'))
+    .option('--pin <vcpu:cpu>', 'bind a vCPU’s thread to a processor of the host (KVM); may be repeated', list)
     .addOption(new Option('--arch <arch>', 'kind of processor').choices(ARCHITECTURES).default('amd64'))
     .option('--disk <file>', 'a disk: FILE[,readonly][,format=raw|qcow2]; may be repeated', list)
     .option('--net <network>', 'user[,host-loopback=on][,hostfwd=…], tap=NAME, bridge=NAME, socket=PATH or none', list)

@@ -75,6 +75,11 @@ const VsockSchema = Type.Object(
   strict,
 );
 
+const PinSchema = Type.Object(
+  { vcpu: Type.Integer({ minimum: 0, maximum: MOST_CPUS - 1 }), cpu: Type.Integer({ minimum: 0, maximum: 1023 }) },
+  strict,
+);
+
 export const MachineConfigSchema = Type.Object(
   {
     /** RAM in bytes. */
@@ -82,6 +87,8 @@ export const MachineConfigSchema = Type.Object(
     cpus: Type.Integer({ minimum: 1, maximum: MOST_CPUS }),
     engine: Type.Enum([...ENGINES]),
     arch: Type.Enum([...ARCHITECTURES]),
+    /** Processors of the host that vCPUs keep to, by the vCPU's number; only KVM's vCPUs have threads to pin. */
+    pins: Type.Array(PinSchema),
     /** Guest time follows the instruction count, date and entropy are fixed: every run is the same. */
     deterministic: Type.Boolean(),
     /** The guest's reboot starts it afresh; false: it ends the machine. */

@@ -109,7 +109,8 @@ export class FakeVcpu implements Vcpu {
 
 export class FakeEngine implements Engine {
   readonly name = 'fake';
-  readonly memory = { size: 0, regions: [], view: no, contains: () => false, write: no, dirtied: no };
+  readonly countsInstructions = true;
+  readonly memory = { size: 0, regions: [], pieces: [], view: no, contains: () => false, write: no, dirtied: no };
   readonly vcpus: FakeVcpu[];
   closed = false;
 

@@ -46,7 +46,7 @@ export interface LinuxMachineOptions extends Pick<MachineOptions, 'flush' | 'onW
  */
 export function createLinuxMachine(options: LinuxMachineOptions): Machine<Board> {
   const { config, serial = [] } = options;
-  const engine = options.engine ?? chooseEngine(config.engine);
+  const engine = options.engine ?? chooseEngine(config);
   const host = options.host ?? new NodeHost();
   const peripherals = makePeripherals(config, {
     host,
