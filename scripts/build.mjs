@@ -84,6 +84,7 @@ async function bundleCli(out) {
     ['cli', 'main.js'],
     ['host/node', 'region-worker.js'],
     ['host/node/net', 'tap-thread.js'],
+    ['host/node/net', 'network-worker.js'],
     ['host/node/kvm', 'vcpu-worker.js'],
   ])
     await bundle({

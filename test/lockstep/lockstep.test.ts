@@ -4,7 +4,6 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import { machineConfig } from '../../src/config/config.js';
 import { SoftEngine, type SoftModules } from '../../src/engine/soft/engine.js';
 import { STAT_COMPILED } from '../../src/engine/soft/layout.js';
-import type { NodeHost } from '../../src/host/node/host.js';
 import { createLinuxMachine } from '../../src/host/node/machine.js';
 import { SerialPort } from '../../src/host/node/serial.js';
 import { assemble } from '../asm/assemble.js';
@@ -142,8 +141,7 @@ describe('two machines in step', { timeout: 120_000 }, () => {
       createLinuxMachine({
         config,
         kernel,
-        // There is no device with a thread.
-        host: host as NodeHost,
+        host,
         serial: [new SerialPort({ write: () => {}, flush: () => undefined })],
         engine: {
           name: 'soft',

@@ -3,11 +3,13 @@ import { Board } from '../../board/board.js';
 import { parseKernel, planLinux } from '../../boot/linux.js';
 import { applyBoot, ramRanges } from '../../boot/plan.js';
 import type { MachineConfig } from '../../config/config.js';
+import type { Host } from '../../machine/host.js';
 import { Machine, type MachineOptions } from '../../machine/machine.js';
 import { nodeDecompressors } from './decompressors.js';
 import { type ChosenEngine, chooseEngine } from './engine.js';
 import { type Input, InputSource } from './files.js';
 import { NodeHost } from './host.js';
+import { IoHub } from './io/hub.js';
 import type { ConsoleEnd } from './peripherals/console.js';
 import { closePeripherals, makePeripherals, openPeripherals, plugIn } from './peripherals/index.js';
 import type { SerialPort } from './serial.js';
@@ -25,7 +27,8 @@ export interface LinuxMachineOptions extends Pick<MachineOptions, 'flush' | 'onW
   readonly serial?: readonly SerialPort[];
   /** What the virtio console is connected to, if the configuration has one. */
   readonly console?: ConsoleEnd | undefined;
-  readonly host?: NodeHost;
+  /** Default: a NodeHost. Another has no threads, so peripherals that need one are of no use with it. */
+  readonly host?: Host;
   readonly engine?: ChosenEngine;
   /** What the devices on the PCI bus are, from device 1 on: told once, when all are open. */
   readonly onDevices?: (names: readonly string[]) => void;
@@ -51,6 +54,7 @@ export function createLinuxMachine(options: LinuxMachineOptions): Machine<Board>
   const peripherals = makePeripherals(config, {
     host,
     console: options.console,
+    io: host instanceof NodeHost ? host.io : new IoHub(),
     warn: (message) => options.onWarning?.(message),
     fail: (message) => machine.fail(message),
   });

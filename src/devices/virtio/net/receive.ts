@@ -126,7 +126,6 @@ export class ReceiveQueue {
     for (const [i, length] of used.entries()) {
       const chain = this.#buffers[i];
       chain.write(0, at === 0 && length === packet.length ? packet : packet.subarray(at, at + length));
-      // A buffer is the driver's again once it has been pushed.
       this.#room -= chain.writableLength;
       queue.push(chain, length);
       at += length;

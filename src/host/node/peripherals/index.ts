@@ -1,9 +1,9 @@
 /** The parts list of a machine's peripherals, in the order in which their devices stand on the PCI bus. */
-import type { MachineConfig, NetConfig } from '../../../config/config.js';
+import type { MachineConfig } from '../../../config/config.js';
 import { DEVICE_KINDS } from '../../../config/limits.js';
 import { BalloonPeripheral } from './balloon.js';
 import { ConsolePeripheral } from './console.js';
-import { bytesOfMac, defaultMac } from './mac.js';
+import { NetPeripheral } from './net.js';
 import type { Peripheral, PeripheralContext } from './peripheral.js';
 import { RngPeripheral } from './rng.js';
 import { TapPeripheral } from './tap.js';
@@ -17,22 +17,15 @@ export { plugIn } from './plug.js';
 export function makePeripherals(config: MachineConfig, context: PeripheralContext): Peripheral[] {
   const made: Readonly<Partial<Record<DeviceKind, Peripheral[]>>> = {
     console: config.virtioConsole && context.console ? [new ConsolePeripheral(context.console)] : [],
-    net: config.nets.flatMap((net, i) => network(net, i, context)),
+    net: config.nets.map((net, i) =>
+      net.kind === 'tap' || net.kind === 'bridge'
+        ? new TapPeripheral(net, i, context)
+        : new NetPeripheral(net, i, context),
+    ),
     rng: config.rng ? [new RngPeripheral()] : [],
     balloon: config.balloon ? [new BalloonPeripheral(context)] : [],
   };
   return inOrder(made, config.deviceOrder);
-}
-
-function network(config: NetConfig, index: number, context: PeripheralContext): Peripheral[] {
-  const mac = config.mac === undefined ? defaultMac(index) : bytesOfMac(config.mac);
-  switch (config.kind) {
-    case 'tap':
-    case 'bridge':
-      return [new TapPeripheral(config, mac, context)];
-    default:
-      return [];
-  }
 }
 
 /** Each word of `order` takes the next of its kind; what is left follows, kind by kind. */

@@ -7,6 +7,7 @@ import { NoFfiError, SystemCallError } from '../ffi/libc.js';
 import { FileError } from '../files.js';
 import { openTap } from '../net/tap.js';
 import { TapBackend } from '../net/tap-backend.js';
+import { defaultMac, parseMac } from './net.js';
 import type { DeviceParts, Peripheral, PeripheralContext } from './peripheral.js';
 
 export class TapPeripheral implements Peripheral {
@@ -15,9 +16,11 @@ export class TapPeripheral implements Peripheral {
   private readonly context: PeripheralContext;
   private backend: TapBackend | undefined;
 
-  constructor(config: NetConfig, mac: Uint8Array, context: PeripheralContext) {
+  /** @param index counts the machine's networks */
+  constructor(config: NetConfig, index: number, context: PeripheralContext) {
     this.config = config;
-    this.mac = mac;
+    this.mac =
+      config.mac === undefined ? defaultMac(config.kind, index, context.host.entropy(3)) : parseMac(config.mac);
     this.context = context;
   }
 
@@ -30,10 +33,10 @@ export class TapPeripheral implements Peripheral {
 
   async open(): Promise<void> {
     const { kind, name, address, prefix } = this.config;
-    const { host, fail } = this.context;
+    const { io, fail } = this.context;
     try {
       const tap = openTap(kind === 'bridge' ? { name: ANY_TAP, bridge: name } : { name: name!, address, prefix });
-      this.backend = new TapBackend(tap, host.io, fail);
+      this.backend = new TapBackend(tap, io, fail);
     } catch (error) {
       if (error instanceof NoFfiError) throw new FileError(`A tap device can't be had: ${error.message}`);
       if (error instanceof SystemCallError) throw new FileError(`The ${this.name} can't be set up: ${error.message}.`);
