@@ -274,8 +274,8 @@ describe('the configuration', () => {
 
 describe('a driver that breaks the standard', () => {
   const violate = (rig: VirtioRig): void => {
-    rig.split(0).offer(64);
-    rig.split(0).kick();
+    rig.queue(0).offer(64);
+    rig.queue(0).kick();
   };
 
   it('has its device in need of a reset, is told so, and can go on after one', () => {
