@@ -1,12 +1,13 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { TestMemory } from '../engine/testing.js';
 import { SetupHeader } from './bzimage.js';
 import { E820Type, pcMemoryMap } from './e820.js';
 import { LowMemory } from './entry-state.js';
 import { BootError } from './errors.js';
 import { type LinuxBoot, parseKernel, planLinux } from './linux.js';
 import { applyBoot, type BootPlan } from './plan.js';
-import { makeBzImage, makeElf, pvhNote, TestMemory, TestVcpu } from './testing.js';
+import { makeBzImage, makeElf, pvhNote, TestVcpu } from './testing.js';
 
 const MIB = 1 << 20;
 const code = new Uint8Array(5000).fill(0x90);
@@ -34,7 +35,7 @@ function booted(file: Uint8Array, options: Partial<LinuxBoot> = {}) {
   const memory = new TestMemory(64 * MIB);
   const vcpu = new TestVcpu();
   applyBoot(memory, vcpu, plan(file, options));
-  const bytes = memory.regions[0].bytes;
+  const bytes = memory.pieces[0].bytes;
   return { memory, vcpu, bytes, view: new DataView(bytes.buffer), state: vcpu.getState() };
 }
 

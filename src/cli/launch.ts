@@ -42,6 +42,8 @@ export interface Job {
   readonly kind: SessionKind;
   readonly keys: EscapeKeys;
   readonly verbose: boolean;
+  /** Nothing is said of what happens before the guest speaks, unless that takes long. */
+  readonly quiet: boolean;
   /** Statistics: the file for them as JSON, or true for a table. */
   readonly stats?: string | true | undefined;
   /** The guest reads window sizes from ttyS2. */
@@ -61,7 +63,7 @@ export interface Job {
 export async function launch(job: Job): Promise<number> {
   othersStepBack();
   const { config, kind, keys } = job;
-  const progress = new Progress(process.stderr, kind === 'command');
+  const progress = new Progress(process.stderr, job.quiet);
   const host = new NodeHost();
   const fetching = new AbortController();
   let machine: Machine | undefined;
@@ -75,7 +77,7 @@ export async function launch(job: Job): Promise<number> {
     },
   });
   try {
-    const engine = chooseEngine(config.engine);
+    const engine = chooseEngine(config);
     const current = new Session({
       kind,
       keys,

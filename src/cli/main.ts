@@ -7,7 +7,7 @@ import { PACKAGE_ROOT } from '../host/node/package.js';
 import { Status, UsageError } from './status.js';
 
 /** Errors whose message is a sentence for the user. Named, since their modules are loaded late. */
-const EXPECTED = ['ConfigError', 'FileError', 'BootError', 'GuestError', 'UsageError'];
+const EXPECTED = ['ConfigError', 'EngineError', 'FileError', 'BootError', 'GuestError', 'UsageError'];
 const USAGE = ['ConfigError', 'UsageError'];
 
 /** The arguments before the first `--`, and the command after it. */
@@ -53,6 +53,7 @@ function program(command: string[] | undefined, end: (status: number) => void): 
     .option('--memory <size>', 'memory, such as 512M or 2G', '512M')
     .option('--cpus <n>', 'virtual processors', '1')
     .addOption(new Option('--engine <engine>', 'what runs the processors').choices(ENGINES).default('auto'))
+    .option('--pin <vcpu:cpu>', 'bind a vCPU’s thread to a processor of the host (KVM); may be repeated', list)
     .addOption(new Option('--arch <arch>', 'kind of processor').choices(ARCHITECTURES).default('amd64'))
     .option('--disk <file>', 'a disk: FILE[,readonly][,format=raw|qcow2]; may be repeated', list)
     .option('--net <network>', 'user[,host-loopback=on][,hostfwd=…], tap=NAME, bridge=NAME, socket=PATH or none', list)
@@ -81,6 +82,12 @@ function program(command: string[] | undefined, end: (status: number) => void): 
       end(await run(guest, command, options));
     });
 
+  // Only for the help: its own command line is not ours to parse.
+  main
+    .command('lguest')
+    .summary('run a guest with lguest’s command line')
+    .usage('[options] <mem-in-mb> vmlinux [args...]');
+
   main
     .command('doctor')
     .description('Says what works on this machine, and why something does not.')
@@ -93,16 +100,29 @@ function program(command: string[] | undefined, end: (status: number) => void): 
 }
 
 async function main(argv: readonly string[]): Promise<number> {
+  if (argv[0] === 'lguest') {
+    const { lguest } = await import('./lguest.js');
+    return guarded(() => lguest(argv.slice(1)));
+  }
+  return guarded(() => runProgram(argv));
+}
+
+async function runProgram(argv: readonly string[]): Promise<number> {
   const { own, command } = splitCommand(argv);
   let status: number = Status.ok;
+  const commands = program(command, (value) => (status = value));
+  if (own.length === 0) {
+    process.stderr.write(commands.helpInformation());
+    return Status.usage;
+  }
+  await commands.parseAsync(own, { from: 'user' });
+  return status;
+}
+
+/** The status, also where an error ends the work: one for the user is told in its sentence, one of ours with its trace. */
+async function guarded(work: () => Promise<number>): Promise<number> {
   try {
-    const commands = program(command, (value) => (status = value));
-    if (own.length === 0) {
-      process.stderr.write(commands.helpInformation());
-      return Status.usage;
-    }
-    await commands.parseAsync(own, { from: 'user' });
-    return status;
+    return await work();
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? Status.ok : Status.usage;
     if (error instanceof Error && EXPECTED.includes(error.name)) {

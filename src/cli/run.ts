@@ -1,6 +1,6 @@
 /** `typevisor run`: makes a machine and its guest of the command line; `launch.ts` runs them. */
 import { exitStatus, overlayCpio, shellCommand } from '../boot/guest-init.js';
-import { type MachineConfig, machineConfig, parseSeconds, parseSize, parseWhole } from '../config/config.js';
+import { type MachineConfig, machineConfig, parsePin, parseSeconds, parseSize, parseWhole } from '../config/config.js';
 import { parseDisk, parseMac, parseNet, parseShare, parseVsock } from '../config/devices.js';
 import { fetchDebianGuest, type GuestArch } from '../host/node/debian.js';
 import type { Session, SessionKind } from '../host/node/session.js';
@@ -16,6 +16,7 @@ export interface RunOptions {
   readonly memory?: string;
   readonly cpus?: string;
   readonly engine?: string;
+  readonly pin?: readonly string[];
   readonly arch?: string;
   readonly timeout?: string;
   /** The file, or true where there is none. */
@@ -76,6 +77,7 @@ export function understand(
     memory: options.memory === undefined ? undefined : parseSize(options.memory, '--memory'),
     cpus: options.cpus === undefined ? undefined : parseWhole(options.cpus, '--cpus'),
     engine: options.engine,
+    pins: options.pin?.map((text) => parsePin(text)),
     arch: options.arch,
     timeout: options.timeout === undefined ? undefined : parseSeconds(options.timeout, '--timeout'),
     deterministic: options.deterministic,
@@ -119,6 +121,7 @@ export function run(
     kind: request.kind,
     keys: 'prefix',
     verbose: options.verbose === true,
+    quiet: request.kind === 'command',
     stats: options.stats,
     tellsSize: guest !== undefined,
     files: (session, progress, signal) => guestFiles(request, session, progress, signal),

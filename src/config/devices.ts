@@ -28,7 +28,7 @@ export function parseDisk(text: string, option = '--disk'): DiskConfig {
 
 const NET_SHAPE: { readonly [kind in NetConfig['kind']]: { usage: string; options: readonly string[] } } = {
   user: { usage: 'user[,host-loopback=on][,hostfwd=…]', options: ['host-loopback', 'hostfwd=', 'mac='] },
-  tap: { usage: 'tap=NAME[,ip=ADDRESS]', options: ['ip=', 'mac='] },
+  tap: { usage: 'tap=NAME[,ip=ADDRESS[/PREFIX]]', options: ['ip=', 'mac='] },
   bridge: { usage: 'bridge=NAME', options: ['mac='] },
   socket: { usage: 'socket=PATH', options: ['mac='] },
 };
@@ -64,16 +64,30 @@ export function parseNet(text: string, option = '--net'): NetConfig | undefined 
     case 'socket':
       return { ...common, path: socketPath(value, option) };
     default: {
-      if (!new RegExp(`^[^\\s/]{1,${LONGEST_INTERFACE}}$`).test(value))
-        throw new ConfigError(
-          `${option}: ${kind}= needs the name of an interface, at most ${LONGEST_INTERFACE} characters long, not "${value}".`,
-        );
+      const name = parseInterface(value, `${kind}=`, option);
       const address = words.get('ip');
-      if (address !== undefined && !isIpv4(address))
-        throw new ConfigError(`${option}: ip must be an IPv4 address such as 192.168.7.1, not "${address}".`);
-      return { ...common, name: value, ...(address !== undefined && { address }) };
+      return { ...common, name, ...(address !== undefined && parseAddress(address, option)) };
     }
   }
+}
+
+/** @param what as in `tap=`. @throws ConfigError */
+export function parseInterface(text: string, what: string, option = '--net'): string {
+  if (!new RegExp(`^[^\\s/]{1,${LONGEST_INTERFACE}}$`).test(text))
+    throw new ConfigError(
+      `${option}: ${what} needs the name of an interface, at most ${LONGEST_INTERFACE} characters long, not "${text}".`,
+    );
+  return text;
+}
+
+/** `ADDRESS[/PREFIX]`. */
+function parseAddress(text: string, option: string): { address: string; prefix?: number } {
+  const [, address, prefix] = /^([^/]*)(?:\/(\d{1,2}))?$/.exec(text) ?? [];
+  if (address === undefined || !isIpv4(address))
+    throw new ConfigError(
+      `${option}: ip must be an IPv4 address such as 192.168.7.1 or 192.168.7.1/24, not "${text}".`,
+    );
+  return prefix === undefined ? { address } : { address, prefix: Number(prefix) };
 }
 
 /** `DIR[,tag=T][,readonly]`. `index` counts the shares before it, for the default tag. @throws ConfigError */
@@ -123,7 +137,8 @@ function parseForward(text: string, option: string): ForwardConfig {
   };
 }
 
-function isIpv4(text: string): boolean {
+/** Four numbers from 0 to 255 with dots between them. */
+export function isIpv4(text: string): boolean {
   const bytes = text.split('.');
   return bytes.length === 4 && bytes.every((byte) => /^\d{1,3}$/.test(byte) && Number(byte) < 256);
 }

@@ -6,6 +6,7 @@
 import Type from 'typebox';
 import {
   ARCHITECTURES,
+  DEVICE_KINDS,
   DISK_FORMATS,
   ENGINES,
   LARGEST_MEMORY,
@@ -53,10 +54,12 @@ const NetSchema = Type.Object(
     hostLoopback: Type.Optional(Type.Boolean()),
     /** user: ports of the host that lead into the guest. */
     forwards: Type.Optional(Type.Array(ForwardSchema)),
-    /** tap: the interface's name; bridge: the bridge's. */
+    /** tap: the interface's name, where the kernel puts a free number for %d; bridge: the bridge's. */
     name: Type.Optional(Type.String()),
     /** tap: the IPv4 address that the host's end gets, as lguest's --tunnet does. */
     address: Type.Optional(Type.String()),
+    /** tap: the length of that address's network part; default: what its class says, as lguest leaves it. */
+    prefix: Type.Optional(Type.Integer({ minimum: 1, maximum: 32 })),
     /** socket: the Unix socket. */
     path: Type.Optional(Type.String()),
   },
@@ -72,6 +75,11 @@ const VsockSchema = Type.Object(
   strict,
 );
 
+const PinSchema = Type.Object(
+  { vcpu: Type.Integer({ minimum: 0, maximum: MOST_CPUS - 1 }), cpu: Type.Integer({ minimum: 0, maximum: 1023 }) },
+  strict,
+);
+
 export const MachineConfigSchema = Type.Object(
   {
     /** RAM in bytes. */
@@ -79,6 +87,8 @@ export const MachineConfigSchema = Type.Object(
     cpus: Type.Integer({ minimum: 1, maximum: MOST_CPUS }),
     engine: Type.Enum([...ENGINES]),
     arch: Type.Enum([...ARCHITECTURES]),
+    /** Processors of the host that vCPUs keep to, by the vCPU's number; only KVM's vCPUs have threads to pin. */
+    pins: Type.Array(PinSchema),
     /** Guest time follows the instruction count, date and entropy are fixed: every run is the same. */
     deterministic: Type.Boolean(),
     /** The guest's reboot starts it afresh; false: it ends the machine. */
@@ -95,6 +105,8 @@ export const MachineConfigSchema = Type.Object(
     exitOnHlt: Type.Boolean(),
     /** Count exits per port and page too. */
     detailedExits: Type.Boolean(),
+    /** A virtio console (hvc0) on the machine's terminal, beside the serial ports. */
+    virtioConsole: Type.Boolean(),
     disks: Type.Array(DiskSchema),
     nets: Type.Array(NetSchema),
     /** A virtio entropy device. */
@@ -103,6 +115,8 @@ export const MachineConfigSchema = Type.Object(
     balloon: Type.Boolean(),
     shares: Type.Array(ShareSchema),
     vsock: Type.Optional(VsockSchema),
+    /** Where the devices stand on the PCI bus: each word is the next of its kind. Those left out follow. */
+    deviceOrder: Type.Array(Type.Enum([...DEVICE_KINDS])),
   },
   strict,
 );

@@ -32,6 +32,8 @@ export interface Rules {
   readonly sticky: (faulted: boolean) => number;
   /** x87 and SSE registers are not compared after this exception. */
   readonly isMmxFault: (vector: number) => boolean;
+  /** Of CR2 only the page is compared. */
+  readonly pageOfFault?: boolean;
   /** Results are approximations. */
   readonly near: boolean;
   /** Bytes of the elements of vectors where one NaN is as good as another, 0: none. */
@@ -54,7 +56,9 @@ export function compareFrames(native: NativeFrame, engine: EngineFrame, rules: R
   const faulted = a.getInt32(F_VECTOR, true) >= 0;
   if (faulted) differ('RIP', a.getBigUint64(F_RIP, true), b.getBigUint64(F_RIP, true));
   if (faulted && a.getInt32(F_VECTOR, true) === 14) {
-    differ('CR2', a.getBigUint64(F_CR2, true), b.getBigUint64(F_CR2, true));
+    // Over the border of two pages some processors name the page, others the first byte that would have been touched.
+    const page = (frame: DataView) => frame.getBigUint64(F_CR2, true) >> (rules.pageOfFault ? 12n : 0n);
+    differ('CR2', page(a), page(b));
     // P and W/R; the two run at different privilege levels.
     differ('error code', a.getInt32(F_ERROR, true) & 3, b.getInt32(F_ERROR, true) & 3);
   }

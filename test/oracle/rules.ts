@@ -86,9 +86,22 @@ export function undefinedStatus(name: string): number {
   return /^f(u?comip?$|cmov)/.test(name) ? 0x200 : 0;
 }
 
-/** AMD's processors have already gone over to MMX when these fault; the SDM has a fault change nothing. */
+/** Some processors have already gone over to MMX when these fault; the SDM has a fault change nothing. */
 export function isMmxFault(name: string, vector: number): boolean {
-  return (vector === 19 && /^cvt.*pi/.test(name)) || (vector >= 0 && name === 'maskmovq');
+  return (vector === 19 && /^cvt.*pi/.test(name)) || (vector >= 0 && (name === 'maskmovq' || name === 'movq'));
+}
+
+/**
+ * A store with an unmasked exception stores nothing: whether its address is looked at all the same is the processor's.
+ * @param status FSW of a side that has not faulted
+ */
+export function isRefusedStore(name: string, status: number): boolean {
+  return /^f(st|stp|ist|istp|isttp)$/.test(name) && (status & 0x80) !== 0;
+}
+
+/** Of a masked access over the border of two pages processors tell another byte of the page that is not there. */
+export function isMaskedStore(name: string): boolean {
+  return /^vp?maskmov/.test(name);
 }
 
 /** Bits of MXCSR that are not compared: a dot product that faults in a later step has or hasn't noted PE of an earlier one. */

@@ -1,35 +1,45 @@
 /** Chooses and loads an engine. */
 import { readFile } from 'node:fs/promises';
 import { setFlagsFromString } from 'node:v8';
-import type { MachineConfig } from '../../config/config.js';
-import type { Engine, EngineConfig } from '../../engine/contract.js';
+import { ConfigError, type MachineConfig } from '../../config/config.js';
+import { LARGEST_SOFT_MEMORY, MIB } from '../../config/limits.js';
 import { SoftEngine, type SoftModules } from '../../engine/soft/engine.js';
 import { collectGarbage } from './collect.js';
 import { FileError } from './files.js';
+
+export type { ChosenEngine } from './chosen.js';
+
+import type { ChosenEngine } from './chosen.js';
+import { chooseKvm, kvmFailure } from './kvm/choose.js';
 import { PACKAGE_ROOT } from './package.js';
 import { CompilerThread } from './region-compiler.js';
 
-export interface ChosenEngine {
-  readonly name: string;
-  /** Why this one, for `--verbose`. */
-  readonly reason: string;
-  /** Makes one for each life of the guest. */
-  readonly create: (config: EngineConfig) => Promise<Engine>;
-  /** Reads every file that an engine may ever need: afterwards the process may lose sight of them. @throws FileError */
-  readonly prepare: () => Promise<void>;
-  /** Ends what the engines have shared, after the last of them. */
-  readonly close: () => Promise<void>;
+/**
+ * The engine that a configuration asks for. Loading begins at once, beside whatever the caller does meanwhile.
+ * @throws EngineError where KVM is insisted on and can't be had; ConfigError where no engine here can have that much memory
+ */
+export function chooseEngine(config: MachineConfig): ChosenEngine {
+  if (config.engine === 'kvm') return chooseKvm(config, 'as asked for');
+  if (config.engine === 'soft') return chooseSoft('as asked for');
+  if (config.deterministic) return chooseSoft('the one that counts instructions');
+  const failure = kvmFailure();
+  if (failure === undefined) return chooseKvm(config, 'KVM works here');
+  if (config.memory > LARGEST_SOFT_MEMORY) {
+    throw new ConfigError(
+      `The software engine has at most ${LARGEST_SOFT_MEMORY / MIB}M of memory, and KVM can't be used: ${failure}; give less memory.`,
+    );
+  }
+  return chooseSoft(failure);
 }
 
-/** Loading begins at once, beside whatever the caller does meanwhile. */
-export function chooseEngine(asked: MachineConfig['engine']): ChosenEngine {
+function chooseSoft(reason: string): ChosenEngine {
   const compiler = new CompilerThread();
   const modules = loadSoftModules(compiler);
   // Whoever makes the machine sees the error; until then nobody may be asking.
   modules.catch(() => {});
   return {
     name: 'soft',
-    reason: asked === 'soft' ? 'as asked for' : 'the only engine of this version',
+    reason,
     create: async (config) => new SoftEngine(config, await modules),
     prepare: async () => {
       if ((await modules).regions !== undefined) await compiler.prepare();

@@ -9,7 +9,7 @@ import { nodeDecompressors } from './decompressors.js';
 import { type ChosenEngine, chooseEngine } from './engine.js';
 import { type Input, InputSource } from './files.js';
 import { NodeHost } from './host.js';
-import { closePeripherals, makePeripherals, openPeripherals } from './peripherals/index.js';
+import { closePeripherals, makePeripherals, openPeripherals, plugIn } from './peripherals/index.js';
 import type { SerialPort } from './serial.js';
 
 export type { Input } from './files.js';
@@ -42,7 +42,7 @@ export interface LinuxMachineOptions extends Pick<MachineOptions, 'flush' | 'onW
  */
 export function createLinuxMachine(options: LinuxMachineOptions): Machine<Board> {
   const { config, serial = [] } = options;
-  const engine = options.engine ?? chooseEngine(config.engine);
+  const engine = options.engine ?? chooseEngine(config);
   const host = options.host ?? new NodeHost();
   const peripherals = makePeripherals(config, {
     host,
@@ -88,7 +88,9 @@ export function createLinuxMachine(options: LinuxMachineOptions): Machine<Board>
     close,
     createEngine: engine.create,
     createBoard: (parts) => {
-      const board = new Board({ ...parts, serial });
+      const warn = (message: string) => options.onWarning?.(message);
+      const pci = plugIn(peripherals, parts, { strict: config.strictVirtio, warn, fail: (why) => machine.fail(why) });
+      const board = new Board({ ...parts, serial, pci });
       for (const [i, port] of serial.entries()) port.connect(board.uarts[i]);
       return board;
     },

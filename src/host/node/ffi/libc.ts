@@ -37,7 +37,13 @@ export const O_CLOEXEC = 0o2000000;
 export const PROT_READ = 1;
 export const PROT_WRITE = 2;
 export const MAP_SHARED = 0x01;
+const MAP_PRIVATE = 0x02;
+const MAP_FIXED = 0x10;
+const MAP_ANONYMOUS = 0x20;
 export const MAP_NORESERVE = 0x4000;
+/** As madvise(2) numbers them. */
+export const MADV_DONTNEED = 4;
+export const MADV_REMOVE = 9;
 export const MFD_CLOEXEC = 1;
 export const EFD_CLOEXEC = 0o2000000;
 export const EFD_NONBLOCK = 0o4000;
@@ -56,10 +62,18 @@ export interface Libc {
   ioctlBytes(fd: number, request: number, bytes: Uint8Array, what: string): number;
   tryIoctl(fd: number, request: number, argument: number): number;
   tryIoctlBytes(fd: number, request: number, bytes: Uint8Array): number;
+  socket(family: number, type: number, protocol: number): number;
   memfdCreate(name: string, flags: number): number;
   ftruncate(fd: number, length: number): void;
   mmap(length: number, protection: number, flags: number, fd: number, offset: number): bigint;
   munmap(address: bigint, length: number): void;
+  /**
+   * Gives back what is mapped at an address and leaves private memory of no account there instead: views that somebody
+   * still holds must not become a fault of ours.
+   */
+  unback(address: bigint, length: number): void;
+  /** madvise(2), of whole pages. @returns whether it took the advice */
+  tryAdvise(address: bigint, length: number, advice: number): boolean;
   /** A live view of memory, at most 1 GiB: longer ones are slow or kill the process, depending on Node's version. */
   view(address: bigint, length: number): ArrayBuffer;
   /** Where an array's bytes lie. They stay there while the array lives, unless its buffer is transferred. */
@@ -76,6 +90,8 @@ export interface Libc {
    * Holds for the whole process.
    */
   ignoreButInterrupt(signal: number): void;
+  /** Sends the calling thread a signal after some time, in ns, unless it is disarmed before. */
+  alarm(signal: number): Alarm;
   /** Name of the calling thread, as top -H shows it; cut at 15 bytes. */
   setThreadName(name: string): void;
   /** Binds a thread (0: the calling one) to processors of the host. */
@@ -88,6 +104,12 @@ export interface Libc {
   findUser(name: string): User | undefined;
   /** Of this thread's last failed call. */
   errno(): number;
+}
+
+export interface Alarm {
+  /** 0 disarms. */
+  arm(ns: number): void;
+  close(): void;
 }
 
 export interface User {
@@ -133,6 +155,12 @@ const PR_SET_NAME = 15;
 const SIGACTION_SIZE = 152;
 const SIGACTION_FLAGS = 136;
 const SA_ONSTACK = 0x0800_0000;
+/** struct sigevent: value, signal, notify, thread. */
+const SIGEVENT_SIZE = 64;
+const SIGEV_THREAD_ID = 4;
+const CLOCK_MONOTONIC = 1;
+/** struct itimerspec: interval, value. */
+const ITIMERSPEC_SIZE = 32;
 /** struct passwd of the C library on x86-64: pw_uid and pw_gid, behind two pointers. */
 const PASSWD_IDS = 16;
 /** cpu_set_t: 1024 processors. */
@@ -167,16 +195,21 @@ function bind(koffi: Koffi): Libc {
   const write = declare('long write(int, void*, size_t)');
   const ioctl = declare('int ioctl(int, ulong, long)');
   const ioctlPointer = declare('int ioctl(int, ulong, void*)');
+  const socket = declare('int socket(int, int, int)');
   const memfd = declare('int memfd_create(const char*, uint)');
   const truncate = declare('int ftruncate(int, long)');
   const mmap = declare('intptr_t mmap(uintptr_t, size_t, int, int, int, long)');
   const munmap = declare('int munmap(uintptr_t, size_t)');
+  const madvise = declare('int madvise(uintptr_t, size_t, int)');
   const eventfd = declare('int eventfd(uint, int)');
   const ppoll = declare('int ppoll(void*, ulong, void*, void*)');
   const gettid = declare('int gettid()');
   const tgkill = declare('int tgkill(int, int, int)');
   const sigaction = declare('int sigaction(int, void*, void*)');
   const prctl = declare('int prctl(int, const char*, ulong, ulong, ulong)');
+  const timerCreate = declare('int timer_create(int, void*, void*)');
+  const timerSet = declare('int timer_settime(intptr_t, int, void*, void*)');
+  const timerDelete = declare('int timer_delete(intptr_t)');
   const chroot = declare('int chroot(const char*)');
   const initgroups = declare('int initgroups(const char*, uint)');
   const getpwnam = lib.func('void *getpwnam(const char*)') as unknown as (name: string) => bigint | null;
@@ -194,6 +227,7 @@ function bind(koffi: Koffi): Libc {
     ioctlBytes: (fd, request, bytes, what) => checked(what, ioctlPointer(fd, request, bytes)),
     tryIoctl: ioctl as Libc['tryIoctl'],
     tryIoctlBytes: ioctlPointer as Libc['tryIoctlBytes'],
+    socket: (family, type, protocol) => checked('socket', socket(family, type, protocol)),
     memfdCreate: (name, flags) => checked('memfd_create', memfd(name, flags)),
     ftruncate: (fd, length) => void checked('ftruncate', truncate(fd, length)),
     mmap: (length, protection, flags, fd, offset) => {
@@ -202,6 +236,12 @@ function bind(koffi: Koffi): Libc {
       return address;
     },
     munmap: (address, length) => void checked('munmap', munmap(address, length)),
+    unback: (address, length) => {
+      const flags = MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS | MAP_NORESERVE;
+      if (BigInt(mmap(address, length, PROT_READ | PROT_WRITE, flags, -1, 0)) === -1n)
+        throw new SystemCallError('mmap over a mapping', koffi.errno());
+    },
+    tryAdvise: (address, length, advice) => madvise(address, length, advice) === 0,
     view: (address, length) => koffi.view(address, length),
     addressOf: (bytes) => koffi.address(bytes),
     eventfd: (initial, flags) => checked('eventfd', eventfd(initial, flags)),
@@ -222,6 +262,24 @@ function bind(koffi: Koffi): Libc {
       view.setInt32(SIGACTION_FLAGS, SA_ONSTACK, true);
       checked('sigaction', sigaction(signal, action, null));
     },
+    alarm: (signal) => {
+      const event = new DataView(new ArrayBuffer(SIGEVENT_SIZE));
+      event.setInt32(8, signal, true);
+      event.setInt32(12, SIGEV_THREAD_ID, true);
+      event.setInt32(16, gettid(), true);
+      const id = new DataView(new ArrayBuffer(8));
+      checked('timer_create', timerCreate(CLOCK_MONOTONIC, bytesOf(event), bytesOf(id)));
+      const timer = id.getBigInt64(0, true);
+      const spec = new DataView(new ArrayBuffer(ITIMERSPEC_SIZE));
+      return {
+        arm: (ns) => {
+          spec.setUint32(16, Math.floor(ns / 1e9), true);
+          spec.setUint32(24, ns % 1e9, true);
+          checked('timer_settime', timerSet(timer, 0, bytesOf(spec), null));
+        },
+        close: () => void checked('timer_delete', timerDelete(timer)),
+      };
+    },
     setThreadName: (name) => void checked('prctl', prctl(PR_SET_NAME, name, 0, 0, 0)),
     setAffinity: (tid, cpus) => {
       const set = new Uint8Array(CPU_SET_SIZE);
@@ -238,6 +296,10 @@ function bind(koffi: Koffi): Libc {
     },
     errno: () => koffi.errno(),
   };
+}
+
+function bytesOf(view: DataView): Uint8Array {
+  return new Uint8Array(view.buffer);
 }
 
 function errorName(errno: number): string {

@@ -1,12 +1,15 @@
 /** The parts list of a machine's peripherals, in the order in which their devices stand on the PCI bus. */
 import type { MachineConfig } from '../../../config/config.js';
+import { BalloonPeripheral } from './balloon.js';
 import type { Peripheral, PeripheralContext } from './peripheral.js';
+import { RngPeripheral } from './rng.js';
 
 export type { DeviceParts, Peripheral, PeripheralContext } from './peripheral.js';
+export { plugIn } from './plug.js';
 
 /** Makes, without opening, what a configuration asks for. */
-export function makePeripherals(_config: MachineConfig, _context: PeripheralContext): Peripheral[] {
-  return [];
+export function makePeripherals(config: MachineConfig, context: PeripheralContext): Peripheral[] {
+  return [...(config.rng ? [new RngPeripheral()] : []), ...(config.balloon ? [new BalloonPeripheral(context)] : [])];
 }
 
 /**
