@@ -79,22 +79,10 @@ async function buildEngine(out) {
 /** The command line in few files: loading sixty modules one by one would be a third of the time to a guest's first step. */
 async function bundleCli(out) {
   const { build: bundle } = await import('esbuild');
-<<<<<<< HEAD
   // What runs on a thread of its own is an entry, too.
-  const workers = readdirSync(join(out, 'host/node'), { recursive: true }).filter((file) =>
-    file.endsWith('-worker.js'),
-  );
-  for (const file of ['cli/main.js', ...workers.map((worker) => join('host/node', worker))])
-=======
-  // Each thread is an entry of its own.
-  for (const [folder, file] of [
-    ['cli', 'main.js'],
-    ['host/node', 'region-worker.js'],
-    ['host/node/net', 'tap-thread.js'],
-    ['host/node/net', 'network-worker.js'],
-    ['host/node/kvm', 'vcpu-worker.js'],
-  ])
->>>>>>> main
+  const isThread = (file) => /-(worker|thread)\.js$/.test(file) && !file.endsWith('io-thread.js');
+  const threads = readdirSync(join(out, 'host/node'), { recursive: true }).filter(isThread);
+  for (const file of ['cli/main.js', ...threads.map((thread) => join('host/node', thread))])
     await bundle({
       entryPoints: [join(out, file)],
       outdir: join(out, dirname(file)),
