@@ -48,7 +48,7 @@ const ForwardSchema = Type.Object(
 const NetSchema = Type.Object(
   {
     kind: Type.Enum([...NET_KINDS]),
-    /** Default: one made from the device's place, 52:54:00:12:34:56 and up. */
+    /** Default: 52:54:00:12:34:56 and up for user networks; random where two machines may share a cable. */
     mac: Type.Optional(Type.String({ pattern: MAC_PATTERN })),
     /** user: 10.0.2.2 leads to the host's loopback. */
     hostLoopback: Type.Optional(Type.Boolean()),

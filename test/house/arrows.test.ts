@@ -14,18 +14,19 @@ const root = join(dirname(fileURLToPath(import.meta.url)), '../..');
 const ALLOWED: { readonly [layer: string]: readonly string[] } = {
   index: ['cli', 'host', 'config', 'machine', 'board', 'boot', 'devices', 'engine', 'engine/soft', 'engine/kvm'],
   cli: ['index', 'host', 'config', 'machine', 'board', 'boot', 'devices', 'engine', 'engine/soft', 'engine/kvm'],
-  host: ['config', 'machine', 'board', 'boot', 'devices', 'engine', 'engine/soft', 'engine/kvm'],
+  host: ['config', 'machine', 'board', 'boot', 'net', 'devices', 'engine', 'engine/soft', 'engine/kvm'],
   machine: ['config', 'board', 'boot', 'devices', 'engine'],
   config: [],
   board: ['boot', 'devices', 'engine'],
   boot: ['devices', 'engine'],
+  net: ['devices'],
   devices: ['engine'],
   engine: [],
   'engine/soft': ['engine'],
   'engine/kvm': ['engine'],
 };
 /** Layers that run in a browser as they are. */
-const PURE = ['machine', 'config', 'board', 'boot', 'devices', 'engine', 'engine/soft', 'engine/kvm'];
+const PURE = ['machine', 'config', 'board', 'boot', 'net', 'devices', 'engine', 'engine/soft', 'engine/kvm'];
 /** Globals of Node that a pure layer must not lean on. */
 const NODE_GLOBALS = ['Buffer', 'process', '__dirname', '__filename', 'require', 'setImmediate'];
 const LONGEST_FILE = 750;

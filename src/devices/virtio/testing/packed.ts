@@ -46,8 +46,13 @@ export class PackedDriver extends DriverRing {
     }
   }
 
-  /** The next descriptor of the ring, whatever is in it. */
-  put(gpa: number, length: number, flags: number, id: number): void {
+  override putRaw(_at: number, gpa: number, length: number, flags: number, next: number): void {
+    this.put(gpa, length, flags, next);
+  }
+
+  override offer(_head: number): void {}
+
+  private put(gpa: number, length: number, flags: number, id: number): void {
     const state = this.availWrap ? AVAIL : USED;
     this.putDescriptor(this.areas[0] + 16 * this.availAt, gpa, length, [id, flags | state]);
     this.asked++;

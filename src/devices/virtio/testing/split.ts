@@ -41,8 +41,11 @@ export class SplitDriver extends DriverRing {
     this.offer(indices[0]);
   }
 
-  /** Puts a head into the available ring, whatever it is. */
-  offer(head: number): void {
+  override putRaw(at: number, gpa: number, length: number, flags: number, next: number): void {
+    this.putDescriptor(this.areas[0] + 16 * (at % this.size), gpa, length, [flags, next]);
+  }
+
+  override offer(head: number): void {
     const { size } = this;
     const avail = this.dataView(this.areas[1], 6 + 2 * size);
     avail.setUint16(4 + 2 * (this.availIdx % size), head, true);
