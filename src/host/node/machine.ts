@@ -3,7 +3,6 @@ import { Board } from '../../board/board.js';
 import { parseKernel, planLinux } from '../../boot/linux.js';
 import { applyBoot, ramRanges } from '../../boot/plan.js';
 import type { MachineConfig } from '../../config/config.js';
-import type { Host } from '../../machine/host.js';
 import { Machine, type MachineOptions } from '../../machine/machine.js';
 import { nodeDecompressors } from './decompressors.js';
 import { type ChosenEngine, chooseEngine } from './engine.js';
@@ -23,7 +22,7 @@ export interface LinuxMachineOptions extends Pick<MachineOptions, 'flush' | 'onW
   readonly append?: string;
   /** COM1 to COM4. */
   readonly serial?: readonly SerialPort[];
-  readonly host?: Host;
+  readonly host?: NodeHost;
   readonly engine?: ChosenEngine;
   /** What is entered, where, and who unpacks it. */
   readonly onBoot?: (description: string) => void;

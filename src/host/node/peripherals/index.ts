@@ -1,6 +1,7 @@
 /** The parts list of a machine's peripherals, in the order in which their devices stand on the PCI bus. */
 import type { MachineConfig } from '../../../config/config.js';
 import { BalloonPeripheral } from './balloon.js';
+import { DiskPeripheral } from './disk.js';
 import type { Peripheral, PeripheralContext } from './peripheral.js';
 import { RngPeripheral } from './rng.js';
 
@@ -9,7 +10,10 @@ export { plugIn } from './plug.js';
 
 /** Makes, without opening, what a configuration asks for. */
 export function makePeripherals(config: MachineConfig, context: PeripheralContext): Peripheral[] {
-  return [...(config.rng ? [new RngPeripheral()] : []), ...(config.balloon ? [new BalloonPeripheral(context)] : [])];
+  return [
+    ...config.disks.map((disk) => new DiskPeripheral(disk, config.cpus, context)),
+    ...(config.rng ? [new RngPeripheral()] : []), ...(config.balloon ? [new BalloonPeripheral(context)] : []),
+  ];
 }
 
 /**

@@ -5,11 +5,11 @@
 import type { Clock } from '../../../devices/device.js';
 import type { VirtioDevice } from '../../../devices/virtio/device.js';
 import type { GuestMemory } from '../../../engine/contract.js';
-import type { Host } from '../../../machine/host.js';
+import type { NodeHost } from '../host.js';
 
 /** What peripherals share with their machine from the beginning. */
 export interface PeripheralContext {
-  readonly host: Host;
+  readonly host: NodeHost;
   /** One sentence for `--verbose`, where something is worth knowing and nothing is lost. */
   readonly warn: (message: string) => void;
   /** A peripheral has died and the machine can't go on without: one sentence. */
