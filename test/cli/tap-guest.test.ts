@@ -14,7 +14,7 @@ const canBridge =
   existsSync('/dev/net/tun') &&
   spawnSync('apt-get', ['--version']).status === 0 &&
   spawnSync('unshare', ['-n', 'ip', 'link', 'add', 'br0', 'type', 'bridge']).status === 0;
-const PATIENCE = 240_000;
+const PATIENCE = 600_000;
 
 /** Runs inside the namespace: the host's end of the network, and the guests. Prints what everybody has seen. */
 const PROGRAM = `
@@ -38,7 +38,7 @@ const PROGRAM = `
       const child = spawn(process.execPath, [main, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
       let output = '';
       child.stdout.on('data', (text) => (output += text));
-      child.stderr.on('data', (text) => (output += text));
+      child.stderr.resume();
       child.on('close', (status) => resolve({ status, lines: output.replaceAll('  -', '').trim().split('\\n') }));
     });
   const up = (address) => 'ip addr add ' + address + '/24 dev eth0; ip link set eth0 up; ';
@@ -79,12 +79,12 @@ describe.skipIf(!canBridge)('real guests on the host’s network', { timeout: PA
 
   test('--tunnet of lguest: a new tap device with an address, and the guest reaches it', async () => {
     const { host, guests } = (await inNamespace(`
-      const { readdirSync } = await import('node:fs');
+      const { readFileSync } = await import('node:fs');
       const { homedir } = await import('node:os');
       // A first run makes sure that there is a guest to take the files from.
-      const told = await guest(['run', 'debian', '--verbose', '--', 'uname -r']);
+      await guest(['run', 'debian', '--', 'true']);
       const cache = (process.env.XDG_CACHE_HOME || homedir() + '/.cache') + '/typevisor';
-      const manifest = JSON.parse((await import('node:fs')).readFileSync(cache + '/debian-amd64.json', 'utf8'));
+      const manifest = JSON.parse(readFileSync(cache + '/debian-amd64.json', 'utf8'));
       const command = up('192.168.19.2') + bulk('192.168.19.1') + 'poweroff -f';
       const child = spawn(process.execPath, [main, 'lguest', '--tunnet=192.168.19.1:02:00:00:00:00:09', '--rng', '256',
         cache + '/' + manifest.kernel.path, '--initrd', cache + '/' + manifest.initrd.path, 'quiet', 'cryptomgr.notests', 'panic=-1']);
