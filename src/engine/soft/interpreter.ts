@@ -64,7 +64,9 @@ export function generateInterpreter(
   const run = runFunction(hot, fixed, hotCount, imports, types, profileAt, hotEvery);
   const table = coldFunctions.map((f) => module.add(f));
   module.table(table);
-  module.export('run', module.add(run));
+  const runIndex = module.add(run);
+  module.optimizeAtOnce(runIndex);
+  module.export('run', runIndex);
   module.export('link', module.add(linkFunction(REGIONS, types.region, settle)));
   const names = Array.from({ length: L.H_FIRST_FREE }, (_, i) => `fixed${i}`);
   for (const key of numbers.keys()) names.push(key);

@@ -11,7 +11,7 @@ import type { CoreImports } from '../emit/machine-emitter.js';
 import { FLOW } from '../isa/flow.js';
 import { jumpCache } from '../jump.js';
 import * as L from '../layout.js';
-import { LINK } from '../link.js';
+import { handOverFlags, LINK } from '../link.js';
 import { FunctionBuilder, type Label } from '../wasm/function.js';
 import type { Expr } from '../wasm/ops.js';
 import * as w from '../wasm/ops.js';
@@ -44,7 +44,10 @@ export function compileRegion(
 }
 
 /** How the block being emitted goes on, as its last instruction has said. */
-type Ending = { readonly kind: 'branch'; readonly condition: boolean } | { readonly kind: 'jump' };
+type Ending =
+  | { readonly kind: 'branch'; readonly condition: boolean }
+  | { readonly kind: 'jump' }
+  | { readonly kind: 'gone' };
 
 class RegionCompiler implements RegionFrame {
   readonly #f = new FunctionBuilder({ params: [], result: 'i32' });
@@ -254,6 +257,7 @@ class RegionCompiler implements RegionFrame {
     const f = this.#f;
     const ending = this.#ending;
     if (!ending) throw new Error(`block ${block.header.toString(16)} does not say where it goes on`);
+    if (ending.kind === 'gone') return;
     if (ending.kind === 'jump') {
       this.#goToSeen();
       return;
@@ -420,11 +424,11 @@ class RegionCompiler implements RegionFrame {
     this.#leaveAt(this.#first.address);
   }
 
-  callHandler(call: () => Expr): void {
+  /** Calls a handler with all state written back; leaves the region unless its answer says that it may go on. */
+  #callOut(call: () => Expr, mayGoOn: (code: Expr) => Expr): void {
     const f = this.#f;
     const e = this.#e;
     const put = (value: Expr, address: number) => f.do(w.store(value.type as 'i32' | 'i64', w.i32c(0), value, address));
-    const get = (local: number, type: 'i32' | 'i64', address: number) => f.set(local, w.load(type, w.i32c(0), address));
     e.settle();
     e.publishFlags();
     e.storeFlags();
@@ -433,7 +437,24 @@ class RegionCompiler implements RegionFrame {
     put(w.i32c(this.#block.header), L.CUR_BLOCK);
     put(e.pageAddress(), L.REGS + L.R_PAGE);
     const code = f.let(call());
-    f.if(code, () => f.return(code));
+    f.if(w.eqz(mayGoOn(code)), () => f.return(code), undefined, false);
+  }
+
+  callLastHandler(call: () => Expr): void {
+    const f = this.#f;
+    // What else a handler may answer is NEXT or JUMP.
+    this.#callOut(call, (code) => w.and(w.ne(code, w.i32c(L.FAULT)), w.ne(code, w.i32c(L.LEAVE))));
+    handOverFlags(f);
+    const field = (type: 'i32' | 'i64', address: number) => w.load(type, w.i32c(0), address);
+    f.returnCall(this.#link, [field('i64', L.RIP), w.i32c(this.#block.header), field('i32', L.COUNT)]);
+    this.#ending = { kind: 'gone' };
+  }
+
+  callHandler(call: () => Expr): void {
+    const f = this.#f;
+    const e = this.#e;
+    const get = (local: number, type: 'i32' | 'i64', address: number) => f.set(local, w.load(type, w.i32c(0), address));
+    this.#callOut(call, (code) => w.eqz(code));
     f.later(() => e.loadRegisters());
     e.loadFlags();
     e.flags = 'settled';
