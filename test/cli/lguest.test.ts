@@ -156,6 +156,7 @@ describe('the end', () => {
 /** A guest with all devices that begins again and again, and a look at its process meanwhile. */
 class Rebooting {
   readonly child: ChildProcess;
+  complaints = '';
   private text = '';
 
   constructor(...args: string[]) {
@@ -168,6 +169,7 @@ class Rebooting {
       stdio: ['pipe', 'pipe', 'pipe'],
     });
     this.child.stdout!.setEncoding('utf8').on('data', (text: string) => (this.text += text));
+    this.child.stderr!.setEncoding('utf8').on('data', (text: string) => (this.complaints += text));
   }
 
   async boots(count: number): Promise<void> {
@@ -181,11 +183,25 @@ class Rebooting {
     return readdirSync(`/proc/${this.child.pid}/${what}`);
   }
 
+  async ended(): Promise<number | null> {
+    return new Promise((resolve) => this.child.once('close', resolve));
+  }
+
   async end(): Promise<void> {
     this.child.kill();
-    await new Promise((resolve) => this.child.once('close', resolve));
+    await this.ended();
   }
 }
+
+test.skipIf(!canTap)('a device that dies takes the machine down with a message', { timeout: 60_000 }, async () => {
+  const guest = new Rebooting();
+  await guest.boots(1);
+  spawnSync('nsenter', ['-t', `${guest.child.pid}`, '-n', 'ip', 'link', 'delete', 'tap0']);
+  expect(await guest.ended()).toBe(1);
+  expect(guest.complaints).toMatch(
+    /lguest: The machine stopped: The thread of the tap tap0 has failed: its interface has/,
+  );
+});
 
 describe('reboots', () => {
   test('start the guest afresh, and leak no descriptor and no thread', { timeout: 60_000 }, async () => {

@@ -68,7 +68,9 @@ describe.skipIf(!canBridge)('real guests on the host’s network', { timeout: PA
       const guests = await Promise.all([
         run([], up('10.9.0.2') + bulk('10.9.0.1') + 'nc -l -p 7003 </tmp/a'),
         run(['--mac', '52:54:00:00:00:77'],
-          up('10.9.0.3') + 'until nc 10.9.0.2 7003 >/tmp/b 2>/dev/null && [ -s /tmp/b ]; do sleep 1; done; sha256sum </tmp/b; cat /sys/class/net/eth0/address'),
+          up('10.9.0.3') + 'mkfifo /tmp/open; exec 9<>/tmp/open; ' +
+            // With an end of its input nc would close the connection under what is still on its way.
+            'until nc 10.9.0.2 7003 <&9 >/tmp/b 2>/dev/null && [ -s /tmp/b ]; do sleep 1; done; sha256sum </tmp/b; cat /sys/class/net/eth0/address'),
       ]);
       return { host, guests };
     `)) as Seen;
