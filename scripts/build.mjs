@@ -79,11 +79,14 @@ async function buildEngine(out) {
 /** The command line in few files: loading sixty modules one by one would be a third of the time to a guest's first step. */
 async function bundleCli(out) {
   const { build: bundle } = await import('esbuild');
-  // What runs on a thread of its own is an entry.
+  // Each thread is an entry of its own.
   for (const [folder, file] of [
     ['cli', 'main.js'],
     ['host/node', 'region-worker.js'],
     ['host/node/disk', 'disk-worker.js'],
+    ['host/node/net', 'tap-thread.js'],
+    ['host/node/net', 'network-worker.js'],
+    ['host/node/kvm', 'vcpu-worker.js'],
   ])
     await bundle({
       entryPoints: [join(out, folder, file)],

@@ -6,20 +6,9 @@
  * A board is made for one life of the guest: a reset throws it away and makes another.
  */
 import { DebugConsole, PostCodePort } from '../devices/debugport/debugport.js';
-import type { Clock, PortDevice } from '../devices/device.js';
+import type { Clock, MmioDevice, PortDevice } from '../devices/device.js';
 import { I8042, type I8042State } from '../devices/i8042/i8042.js';
-import { IOAPIC_WINDOW, IoApic, type IoApicState } from '../devices/ioapic/index.js';
-import {
-  ApicBus,
-  type LapicCpuPort,
-  type LapicState,
-  LocalApic,
-  MSR_APIC_BASE,
-  MSR_TSC_ADJUST,
-  MSR_TSC_DEADLINE,
-  MSR_X2APIC_FIRST,
-  MSR_X2APIC_LAST,
-} from '../devices/lapic/index.js';
+import type { LapicCpuPort } from '../devices/lapic/index.js';
 import {
   configurePci,
   ECAM_BUS_SIZE,
@@ -32,17 +21,23 @@ import {
   type PciBusState,
   PciConfigPorts,
   type PciFunction,
+  type PciMapping,
 } from '../devices/pci/index.js';
 import { requireVersion } from '../devices/persist.js';
-import { Pic8259Pair, type PicState } from '../devices/pic/pic.js';
-import { Pit8254, type PitState } from '../devices/pit/pit.js';
 import { DEFAULT_S5_TYPE, PmDevice, type PmPorts, type PmState } from '../devices/pm/pm.js';
 import { cmosMemorySize, RTC_CENTURY, Rtc, type RtcState } from '../devices/rtc/rtc.js';
 import { Uart16550, type UartBackend, type UartState } from '../devices/uart/uart.js';
-import type { GuestMemory, MsrValue } from '../engine/contract.js';
+import type { EngineControllers, EngineShortcuts, GuestMemory, MsrValue } from '../engine/contract.js';
 import { type AcpiOptions, buildAcpi } from './acpi/index.js';
 import { MmioBus, PortBus, type UnhandledListener } from './bus.js';
-import { InterruptRouter, PCI_LINK_GSI, PCI_LINK_IRQS, SCI_IRQ, TIMER_GSI } from './interrupts.js';
+import {
+  type Controllers,
+  type ControllersState,
+  ForeignControllers,
+  IOAPIC_ID,
+  OwnControllers,
+} from './controllers.js';
+import { type InterruptRouter, PCI_LINK_GSI, PCI_LINK_IRQS, SCI_IRQ, TIMER_GSI } from './interrupts.js';
 import type { E820Entry, MemoryLayout } from './memory-map.js';
 import * as MAP from './memory-map.js';
 
@@ -62,7 +57,7 @@ const RESET_PORT = 0xcf9;
 /** SYS_RST and RST_CPU: a hard reset. */
 const RESET_VALUE = 6;
 const DEBUG_CONSOLE_PORT = 0xe9;
-const IOAPIC_ID = 0;
+const POST_CODE_PORT = 0x80;
 
 export interface BoardOptions {
   readonly memory: GuestMemory;
@@ -87,6 +82,10 @@ export interface BoardOptions {
   readonly serial?: readonly (UartBackend | undefined)[];
   /** Bytes written to the debug console, port E9h; without it the port is not there. */
   readonly debugConsole?: (byte: number) => void;
+  /** Interrupt controllers of the engine's; without them the board has its own. */
+  readonly controllers?: EngineControllers | undefined;
+  /** Writes that the engine can take without stopping a vCPU. */
+  readonly shortcuts?: EngineShortcuts | undefined;
   /** Whether CPUID offers x2APIC. Default true. */
   readonly x2apic?: boolean;
   /** Hz of the local APICs' timer: the core crystal clock of CPUID 15h, where it tells one. Default 1 GHz. */
@@ -109,16 +108,12 @@ export interface PciSlot {
   readonly fn?: number;
 }
 
-export interface BoardState {
+export interface BoardState extends ControllersState {
   version: 1;
-  pic: PicState;
-  pit: PitState;
   rtc: RtcState;
   i8042: I8042State;
   uarts: UartState[];
   pm: PmState;
-  ioapic: IoApicState;
-  lapics: LapicState[];
   pciAddress: number;
   pci: PciBusState;
 }
@@ -129,11 +124,7 @@ export class Board {
   readonly ports: PortBus;
   readonly mmio: MmioBus;
   readonly layout: MemoryLayout;
-  readonly apicBus: ApicBus;
-  readonly ioapic: IoApic;
-  readonly lapics: readonly LocalApic[];
-  readonly pic: Pic8259Pair;
-  readonly pit: Pit8254;
+  readonly controllers: Controllers;
   readonly rtc: Rtc;
   readonly i8042: I8042;
   /** COM1 to COM4. */
@@ -155,7 +146,7 @@ export class Board {
   constructor(options: BoardOptions) {
     const { clock, onReset } = options;
     this.options = options;
-    this.layout = MAP.layoutMemory(options.memory.regions.map(({ gpa, bytes }) => ({ gpa, length: bytes.length })));
+    this.layout = MAP.layoutMemory(options.memory.regions);
 
     // The buses.
     const ports = new PortBus(options.onUnhandled);
@@ -163,35 +154,25 @@ export class Board {
     this.ports = ports;
     this.mmio = mmio;
 
-    // Interrupt controllers: 8259 pair, IOAPIC, a local APIC for each processor.
-    const pic = new Pic8259Pair();
-    const apicBus = new ApicBus();
-    const ioapic = new IoApic({ id: IOAPIC_ID, fabric: apicBus });
-    this.pic = pic;
-    this.apicBus = apicBus;
-    this.ioapic = ioapic;
-    this.lapics = Array.from({ length: options.cpus }, (_, id) => this.makeLapic(id));
-    for (const lapic of this.lapics) apicBus.attach(lapic);
-    apicBus.onEoi((vector) => ioapic.eoi(vector));
-    mmio.map(MAP.IOAPIC_BASE, IOAPIC_WINDOW, ioapic, 'IOAPIC');
-    ports.map(0x20, 2, pic.master, '8259 master');
-    ports.map(0xa0, 2, pic.slave, '8259 slave');
-    ports.map(0x4d0, 2, pic.elcr, '8259 edge/level control');
-
-    // Their wires.
-    const interrupts = new InterruptRouter((irq) => pic.irq(irq), ioapic.pins);
+    // Interrupt controllers and the timer that hangs on them.
+    const { cpus, readTsc, tscHz, guestTsc, x2apic, apicTimerHz } = options;
+    const tsc = (cpu: number) => ({ hz: tscHz, now: guestTsc === undefined ? readTsc : () => guestTsc(cpu) });
+    this.controllers =
+      options.controllers === undefined
+        ? new OwnControllers({
+            cpus,
+            clock,
+            ports,
+            mmio,
+            tsc,
+            ...(x2apic !== undefined && { x2apic }),
+            ...(apicTimerHz !== undefined && { apicTimerHz }),
+          })
+        : new ForeignControllers(options.controllers, cpus);
+    const interrupts = this.controllers.router;
     this.interrupts = interrupts;
-    const picToIoapic = interrupts.gsi(0);
-    const picToLint0 = this.lapics[0].lint0;
-    pic.onIntr((level) => {
-      picToLint0.set(level);
-      picToIoapic.set(level);
-    });
 
-    // The timer, and the clock with the CMOS memory.
-    this.pit = new Pit8254({ clock, irq0: interrupts.isa(0) });
-    ports.map(0x40, 4, this.pit, 'PIT');
-    ports.map(0x61, 1, this.pit.port61, 'system control port B');
+    // The clock with the CMOS memory.
     this.rtc = new Rtc({
       clock,
       irq8: interrupts.isa(8),
@@ -230,8 +211,8 @@ export class Board {
     }
 
     // Debug ports.
-    this.postCode = new PostCodePort();
-    ports.map(0x80, 1, this.postCode, 'POST codes');
+    this.postCode = new PostCodePort(options.shortcuts?.latch(POST_CODE_PORT));
+    ports.map(POST_CODE_PORT, 1, this.postCode, 'POST codes');
     if (options.debugConsole !== undefined) {
       ports.map(DEBUG_CONSOLE_PORT, 1, new DebugConsole(options.debugConsole), 'debug console');
     }
@@ -239,10 +220,8 @@ export class Board {
     // PCI: both ways into it, the host bridge, and the LPC bridge with the routing of its interrupts.
     this.pci = new PciBus({
       mapPorts: (base, length, device, name) => ports.tryMap(base, length, device, name),
-      mapMmio: (base, length, device, name) => mmio.tryMap(base, length, device, name),
-      deliverMsi: (address, data) => {
-        apicBus.deliverMsi(address, data);
-      },
+      mapMmio: (base, length, device, name) => this.mapBar(base, length, device, name),
+      deliverMsi: (address, data) => this.controllers.deliverMsi(address, data),
     });
     this.configPorts = new PciConfigPorts(this.pci, resetControl);
     ports.map(PCI_CONFIG_PORT, PCI_CONFIG_PORTS, this.configPorts, 'PCI configuration');
@@ -259,18 +238,20 @@ export class Board {
     for (const { pci, device, fn } of options.pci ?? []) this.pci.add(device ?? this.pci.freeDevice(), fn ?? 0, pci);
   }
 
-  private makeLapic(id: number): LocalApic {
-    const { clock, readTsc, tscHz, guestTsc, x2apic, apicTimerHz } = this.options;
-    return new LocalApic({
-      id,
-      bsp: id === 0,
-      clock,
-      fabric: this.apicBus,
-      tsc: { hz: tscHz, now: guestTsc === undefined ? readTsc : () => guestTsc(id) },
-      acknowledgeExtInt: () => this.pic.acknowledge(),
-      ...(x2apic !== undefined && { x2apic }),
-      ...(apicTimerHz !== undefined && { timerHz: apicTimerHz }),
-    });
+  /** What only rings is left to the engine, if it can take it without stopping a vCPU. */
+  private mapBar(base: number, length: number, device: MmioDevice, name: string): PciMapping | undefined {
+    const mapping = this.mmio.tryMap(base, length, device, name);
+    const { shortcuts } = this.options;
+    if (mapping === undefined || shortcuts === undefined || device.doorbells === undefined) return mapping;
+    const ends = device.doorbells.map(({ offset, size, value }) =>
+      shortcuts.doorbell(base + offset, size, value, () => device.mmioWrite(offset, size, value)),
+    );
+    return {
+      unmap: () => {
+        for (const end of ends) end();
+        mapping.unmap();
+      },
+    };
   }
 
   /** Devices with work in flight forget it. */
@@ -285,12 +266,7 @@ export class Board {
    * @throws RangeError where there are not as many as the board was made for.
    */
   attachVcpus(vcpus: readonly LapicCpuPort[]): void {
-    if (vcpus.length !== this.lapics.length) {
-      throw new RangeError(`The board was made for ${this.lapics.length} vCPUs, not ${vcpus.length}.`);
-    }
-    this.lapics.forEach((lapic, i) => {
-      lapic.attachCpu(vcpus[i]);
-    });
+    this.controllers.attachVcpus(vcpus);
     if (this.options.firmware !== false) this.playFirmware();
   }
 
@@ -299,9 +275,7 @@ export class Board {
     if (this.poweredOn) return;
     this.poweredOn = true;
     const { memory } = this.options;
-    this.lapics[0].setVirtualWire();
-    // PCI interrupts and the SCI are levels: IRQ 9, 10 and 11 in the slave's edge/level register.
-    this.pic.elcr.portOut(1, 1, 0b1110);
+    this.controllers.setUp();
     configurePci(this.pci, MAP.FIRMWARE_WINDOWS, PCI_LINK_IRQS);
     // BIOS data area: segment of the extended one (40Eh), KiB of conventional memory (413h).
     memory.write(0x40e, Uint8Array.of((MAP.EBDA_BASE >> 4) & 0xff, MAP.EBDA_BASE >> 12));
@@ -330,7 +304,7 @@ export class Board {
       },
       madt: {
         lapicBase: MAP.LAPIC_BASE,
-        apicIds: this.lapics.map(({ id }) => id),
+        apicIds: this.controllers.apicIds,
         ioapic: { id: IOAPIC_ID, base: MAP.IOAPIC_BASE },
         timerGsi: TIMER_GSI,
         sciIrq: SCI_IRQ,
@@ -371,37 +345,31 @@ export class Board {
 
   /** The local APIC's page comes first: each processor sees its own, wherever it has moved it. */
   mmioRead(gpa: number, size: 1 | 2 | 4): number {
-    const lapic = this.lapics[this.currentCpu];
-    const offset = gpa - lapic.mmioBase;
-    if (offset >= 0 && offset < 0x1000 && lapic.mmioEnabled) return lapic.mmioRead(offset, size);
-    return this.mmio.read(gpa, size);
+    return this.controllers.lapicRead(this.currentCpu, gpa, size) ?? this.mmio.read(gpa, size);
   }
 
   mmioWrite(gpa: number, size: 1 | 2 | 4, value: number): void {
-    const lapic = this.lapics[this.currentCpu];
-    const offset = gpa - lapic.mmioBase;
-    if (offset >= 0 && offset < 0x1000 && lapic.mmioEnabled) lapic.mmioWrite(offset, size, value);
-    else this.mmio.write(gpa, size, value);
+    if (!this.controllers.lapicWrite(this.currentCpu, gpa, size, value)) this.mmio.write(gpa, size, value);
   }
 
   readMsr(cpu: number, msr: number): MsrValue | undefined {
-    return isLapicMsr(msr) ? this.lapics[cpu].readMsr(msr) : undefined;
+    return this.controllers.readMsr(cpu, msr);
   }
 
   writeMsr(cpu: number, msr: number, low: number, high: number): boolean {
-    return isLapicMsr(msr) && this.lapics[cpu].writeMsr(msr, low, high);
+    return this.controllers.writeMsr(cpu, msr, low, high);
   }
 
   acknowledgeInterrupt(cpu: number): number {
-    return this.lapics[cpu].acknowledge();
+    return this.controllers.acknowledge(cpu);
   }
 
   readCr8(cpu: number): number {
-    return this.lapics[cpu].cr8;
+    return this.controllers.readCr8(cpu);
   }
 
   writeCr8(cpu: number, value: number): void {
-    this.lapics[cpu].cr8 = value;
+    this.controllers.writeCr8(cpu, value);
   }
 
   readTsc(_cpu: number): number {
@@ -418,14 +386,11 @@ export class Board {
   save(): BoardState {
     return {
       version: 1,
-      pic: this.pic.save(),
-      pit: this.pit.save(),
+      ...this.controllers.save(),
       rtc: this.rtc.save(),
       i8042: this.i8042.save(),
       uarts: this.uarts.map((uart) => uart.save()),
       pm: this.pm.save(),
-      ioapic: this.ioapic.save(),
-      lapics: this.lapics.map((lapic) => lapic.save()),
       pciAddress: this.configPorts.address,
       pci: this.pci.save(),
     };
@@ -439,11 +404,7 @@ export class Board {
    */
   restore(state: BoardState): void {
     requireVersion('board', state, 1);
-    if (state.lapics.length !== this.lapics.length) {
-      throw new RangeError(`The snapshot has ${state.lapics.length} vCPUs; this machine has ${this.lapics.length}.`);
-    }
     this.poweredOn = true;
-    this.pit.restore(state.pit);
     this.rtc.restore(state.rtc);
     this.i8042.restore(state.i8042);
     this.uarts.forEach((uart, i) => {
@@ -452,20 +413,7 @@ export class Board {
     this.pm.restore(state.pm);
     this.configPorts.address = state.pciAddress;
     this.pci.restore(state.pci);
-    this.pic.restore(state.pic);
-    this.ioapic.restore(state.ioapic);
-    this.lapics.forEach((lapic, i) => {
-      lapic.restore(state.lapics[i]);
-    });
+    this.controllers.restore(state);
     this.pci.resume();
   }
-}
-
-function isLapicMsr(msr: number): boolean {
-  return (
-    (msr >= MSR_X2APIC_FIRST && msr <= MSR_X2APIC_LAST) ||
-    msr === MSR_TSC_DEADLINE ||
-    msr === MSR_APIC_BASE ||
-    msr === MSR_TSC_ADJUST
-  );
 }

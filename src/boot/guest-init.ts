@@ -55,6 +55,13 @@ modules() { # bus directory
 }
 modules /sys/bus/pci/devices
 [ ! -d /sys/bus/virtio ] || modules /sys/bus/virtio/devices
+# Cards get what the network gives them: at once where it answers, else in the background, for as long as it takes.
+for card in /sys/class/net/eth*; do
+  [ -e "$card" ] || continue
+  card=\${card##*/}
+  ip link set "$card" up
+  udhcpc -i "$card" -b -q -S -t 2 -T 1 </dev/null >/dev/null 2>&1
+done
 if [ -n "$MODULES" ]; then IFS=,; modprobe -a $MODULES; unset IFS; fi
 
 resize() { # device: SIZE is ROWSxCOLUMNS
@@ -188,6 +195,24 @@ case $DO in
     poweroff -f ;;
 esac
 while :; do sleep 100000; done
+`;
+
+/** What udhcpc runs when it has news: `etc/udhcpc/default.script`, where Debian's busybox looks for it. */
+export const DHCP_SCRIPT = `#!/bin/busybox sh
+# busybox's udhcpc tells by words and variables.
+case $1 in
+  deconfig)
+    ip -4 addr flush dev "$interface"
+    ip link set "$interface" up ;;
+  bound|renew)
+    ip -4 addr flush dev "$interface"
+    ip addr add "$ip/\${mask:-24}" broadcast "\${broadcast:-+}" dev "$interface"
+    for gateway in $router; do ip route add default via "$gateway" dev "$interface" && break; done
+    {
+      [ -z "$domain" ] || echo "search $domain"
+      for server in $dns; do echo "nameserver $server"; done
+    } >/etc/resolv.conf ;;
+esac
 `;
 
 /** What a run asks of the guest. */

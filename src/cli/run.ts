@@ -1,6 +1,6 @@
 /** `typevisor run`: makes a machine and its guest of the command line; `launch.ts` runs them. */
 import { exitStatus, overlayCpio, shellCommand } from '../boot/guest-init.js';
-import { type MachineConfig, machineConfig, parseSeconds, parseSize, parseWhole } from '../config/config.js';
+import { type MachineConfig, machineConfig, parsePin, parseSeconds, parseSize, parseWhole } from '../config/config.js';
 import { parseDisk, parseMac, parseNet, parseShare, parseVsock } from '../config/devices.js';
 import { fetchDebianGuest, type GuestArch } from '../host/node/debian.js';
 import type { Session, SessionKind } from '../host/node/session.js';
@@ -16,6 +16,7 @@ export interface RunOptions {
   readonly memory?: string;
   readonly cpus?: string;
   readonly engine?: string;
+  readonly pin?: readonly string[];
   readonly arch?: string;
   readonly timeout?: string;
   /** The file, or true where there is none. */
@@ -71,11 +72,14 @@ export function understand(
       'A command after "--" needs a guest that can run it, as in "typevisor run debian -- uname -a".',
     );
   }
-  const kind = command !== undefined ? 'command' : guest === undefined || hasInputTerminal ? 'console' : 'report';
+  // A disk may have a system, whose console is wanted with and without a terminal.
+  const asked = guest === undefined || hasInputTerminal || (options.disk ?? []).length > 0;
+  const kind = command !== undefined ? 'command' : asked ? 'console' : 'report';
   const config = machineConfig({
     memory: options.memory === undefined ? undefined : parseSize(options.memory, '--memory'),
     cpus: options.cpus === undefined ? undefined : parseWhole(options.cpus, '--cpus'),
     engine: options.engine,
+    pins: options.pin?.map((text) => parsePin(text)),
     arch: options.arch,
     timeout: options.timeout === undefined ? undefined : parseSeconds(options.timeout, '--timeout'),
     deterministic: options.deterministic,

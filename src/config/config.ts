@@ -5,6 +5,7 @@ import {
   DISK_FORMATS,
   ENGINES,
   LARGEST_MEMORY,
+  LARGEST_SOFT_MEMORY,
   MIB,
   MOST_CPUS,
   NET_KINDS,
@@ -32,6 +33,7 @@ export const DEFAULT_CONFIG: MachineConfig = {
   cpus: 1,
   engine: 'auto',
   arch: 'amd64',
+  pins: [],
   deterministic: false,
   reboot: true,
   strictIo: false,
@@ -53,7 +55,25 @@ export function machineConfig(asked: { readonly [key: string]: unknown }): Machi
   const config: { [key: string]: unknown } = { ...DEFAULT_CONFIG };
   for (const [key, value] of Object.entries(asked)) if (value !== undefined) config[key] = value;
   if (!validate(config)) throw new ConfigError(sentence((validate as { errors?: SchemaError[] }).errors![0]));
+  checkEngine(config as MachineConfig);
   return config as MachineConfig;
+}
+
+/** What only one of the engines can do. @throws ConfigError */
+function checkEngine({ engine, memory, deterministic, pins, cpus }: MachineConfig): void {
+  if (engine === 'kvm' && deterministic) {
+    throw new ConfigError('A deterministic machine needs an engine that counts instructions; give --engine soft.');
+  }
+  if (memory > LARGEST_SOFT_MEMORY && (engine === 'soft' || deterministic)) {
+    throw new ConfigError(
+      `${formatSize(memory)} of memory is more than one WebAssembly memory can hold beside the engine; ` +
+        `give at most ${LARGEST_SOFT_MEMORY / MIB}M, or --engine kvm.`,
+    );
+  }
+  const beyond = pins.find(({ vcpu }) => vcpu >= cpus);
+  if (beyond !== undefined) {
+    throw new ConfigError(`There is no vCPU ${beyond.vcpu} to pin: the machine has ${cpus}, counted from 0.`);
+  }
 }
 
 /** What the generated validator reports (the shape of ajv's ErrorObject). */
@@ -87,12 +107,6 @@ function sentence(error: SchemaError): string {
     const owner = name === '' ? 'a machine' : name;
     return `"${error.params.additionalProperty}" is no setting of ${owner}; remove it.`;
   }
-  if (name === 'memory' && error.keyword === 'maximum') {
-    return (
-      `${formatSize(Number(error.data))} of memory is more than one WebAssembly memory can hold beside the engine; ` +
-      `give at most ${LARGEST_MEMORY / MIB}M.`
-    );
-  }
   const shown = name === 'memory' && typeof error.data === 'number' ? formatSize(error.data) : show(error.data);
   return `${name || 'A configuration'} must be ${EXPECTED[name.replace(/\d+\./g, '')] ?? describe(error)}, not ${shown}.`;
 }
@@ -123,6 +137,13 @@ export function parseSize(text: string, what = 'A size'): number {
 export function parseWhole(text: string, what: string): number {
   if (!/^\d{1,9}$/.test(text)) throw new ConfigError(`${what} must be a whole number, not "${text}".`);
   return Number(text);
+}
+
+/** A vCPU and the processor of the host that it keeps to, as 0:3. @throws ConfigError */
+export function parsePin(text: string): MachineConfig['pins'][number] {
+  const match = /^(\d{1,4}):(\d{1,4})$/.exec(text);
+  if (match === null) throw new ConfigError(`--pin is written as VCPU:CPU, such as 0:3, not "${text}".`);
+  return { vcpu: Number(match[1]), cpu: Number(match[2]) };
 }
 
 /** A number of seconds, fractions allowed. @throws ConfigError */

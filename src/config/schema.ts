@@ -48,7 +48,7 @@ const ForwardSchema = Type.Object(
 const NetSchema = Type.Object(
   {
     kind: Type.Enum([...NET_KINDS]),
-    /** Default: one made from the device's place, 52:54:00:12:34:56 and up. */
+    /** Default: 52:54:00:12:34:56 and up for user networks; random where two machines may share a cable. */
     mac: Type.Optional(Type.String({ pattern: MAC_PATTERN })),
     /** user: 10.0.2.2 leads to the host's loopback. */
     hostLoopback: Type.Optional(Type.Boolean()),
@@ -75,6 +75,11 @@ const VsockSchema = Type.Object(
   strict,
 );
 
+const PinSchema = Type.Object(
+  { vcpu: Type.Integer({ minimum: 0, maximum: MOST_CPUS - 1 }), cpu: Type.Integer({ minimum: 0, maximum: 1023 }) },
+  strict,
+);
+
 export const MachineConfigSchema = Type.Object(
   {
     /** RAM in bytes. */
@@ -82,6 +87,8 @@ export const MachineConfigSchema = Type.Object(
     cpus: Type.Integer({ minimum: 1, maximum: MOST_CPUS }),
     engine: Type.Enum([...ENGINES]),
     arch: Type.Enum([...ARCHITECTURES]),
+    /** Processors of the host that vCPUs keep to, by the vCPU's number; only KVM's vCPUs have threads to pin. */
+    pins: Type.Array(PinSchema),
     /** Guest time follows the instruction count, date and entropy are fixed: every run is the same. */
     deterministic: Type.Boolean(),
     /** The guest's reboot starts it afresh; false: it ends the machine. */

@@ -1,18 +1,20 @@
 /** Guest RAM without an engine, for tests only. */
-import { FOUR_GIB, type GuestMemory, type MemoryRegion } from './contract.js';
+import { FOUR_GIB, type GuestMemory, type MemoryPiece, type MemoryRegion } from './contract.js';
 
 /** RAM from 0 to `size`, and `above` bytes from 4 GiB on. Notes what it was told has been written. */
 export class TestMemory implements GuestMemory {
   readonly size: number;
   readonly regions: readonly MemoryRegion[];
+  readonly pieces: readonly MemoryPiece[];
   readonly written: { gpa: number; length: number }[] = [];
 
   constructor(size: number, above = 0) {
     this.size = size + above;
-    this.regions = [
+    this.pieces = [
       { gpa: 0, bytes: new Uint8Array(size) },
       ...(above === 0 ? [] : [{ gpa: FOUR_GIB, bytes: new Uint8Array(above) }]),
     ];
+    this.regions = this.pieces.map(({ gpa, bytes }) => ({ gpa, length: bytes.length }));
   }
 
   view(gpa: number, length: number): Uint8Array {
@@ -35,7 +37,7 @@ export class TestMemory implements GuestMemory {
     this.written.push({ gpa, length });
   }
 
-  private regionOf(at: number, length: number): MemoryRegion | undefined {
-    return this.regions.find(({ gpa, bytes }) => at >= gpa && at + length <= gpa + bytes.length);
+  private regionOf(at: number, length: number): MemoryPiece | undefined {
+    return this.pieces.find(({ gpa, bytes }) => at >= gpa && at + length <= gpa + bytes.length);
   }
 }

@@ -9,10 +9,14 @@ import type { Clock } from '../devices/device.js';
 import {
   type Engine,
   type EngineConfig,
+  type EngineControllers,
+  type EngineShortcuts,
   type EngineStats,
   type GuestMemory,
   NO_STATS,
+  type ParallelVcpus,
   type Vcpu,
+  type VcpuServer,
   type VcpuState,
 } from '../engine/contract.js';
 import { GuestClock, InstructionTime, WallTime } from './clock.js';
@@ -36,6 +40,10 @@ const SLICE_INSTRUCTIONS = 200_000;
 const YIELD_EVERY = 8_000_000;
 /** How often a waiting machine is asked whether it can ever wake up. */
 const DEAD_CHECK_EVERY = 1_000_000_000;
+/** vCPUs that run by themselves have asked for something in so many ns: the thread waits for more in place. */
+const ASKS_OFTEN = 200_000;
+/** Sleeps shorter than this, in ns, are waits in place. */
+const SHORT_SLEEP = 6_000_000;
 /** 2024-01-01, where deterministic machines begin. */
 const FIXED_EPOCH = 1_704_067_200_000;
 /** RFLAGS.IF (SDM vol. 1, 3.4.3.3). */
@@ -45,6 +53,10 @@ const IF = 1n << 9n;
 export interface BoardParts {
   readonly memory: GuestMemory;
   readonly cpus: number;
+  /** Interrupt controllers that the engine has in place of the board's. */
+  readonly controllers: EngineControllers | undefined;
+  /** Writes that the engine can take by itself. */
+  readonly shortcuts: EngineShortcuts | undefined;
   readonly clock: Clock;
   /** Date and time in milliseconds since 1970-01-01 UTC. */
   readonly wallClock: () => number;
@@ -152,6 +164,7 @@ export class Machine<B extends MachineBoard = MachineBoard> {
   private startedAt = 0;
   private endedAt: number | undefined;
   private lastYield = 0;
+  private lastServed = 0;
   private lastDeadCheck = 0;
   private idleNs = 0;
   private runNs = 0;
@@ -159,6 +172,17 @@ export class Machine<B extends MachineBoard = MachineBoard> {
   private resets = 0;
   /** Counters of the engines before the last reset. */
   private earlier: EngineStats = NO_STATS;
+
+  private readonly server: VcpuServer = {
+    select: (vcpu) => {
+      this.current = vcpu;
+      this.board!.currentCpu = vcpu.index;
+    },
+    ended: (vcpu, exit) => {
+      this.current = undefined;
+      this.exits.dispatch(vcpu, exit);
+    },
+  };
 
   constructor(options: MachineOptions<B>) {
     const { config, host } = options;
@@ -296,6 +320,9 @@ export class Machine<B extends MachineBoard = MachineBoard> {
     const board = options.createBoard({
       memory: engine.memory,
       cpus: config.cpus,
+      controllers: engine.controllers,
+      // What an engine takes by itself is not counted.
+      shortcuts: config.detailedExits ? undefined : engine.shortcuts,
       clock,
       wallClock: config.deterministic ? () => FIXED_EPOCH + clock.now() / 1e6 : () => host.wallClock(),
       readTsc: () => clock.ticks(),
@@ -312,6 +339,7 @@ export class Machine<B extends MachineBoard = MachineBoard> {
     this.board = board;
     this.exits.connect(board);
     board.attachVcpus(engine.vcpus);
+    engine.parallel?.onRequest(() => host.wake());
     await options.boot(engine, board);
   }
 
@@ -327,6 +355,7 @@ export class Machine<B extends MachineBoard = MachineBoard> {
   private dismantle(): void {
     this.earlier = addStats(this.earlier, this.engineStats());
     this.clock.clear();
+    this.engine?.parallel?.onRequest(undefined);
     this.board?.close?.();
     this.board = undefined;
     this.engine?.close();
@@ -349,6 +378,7 @@ export class Machine<B extends MachineBoard = MachineBoard> {
         continue;
       }
       if (this.phase === 'paused') {
+        this.engine!.parallel?.stop();
         await this.breathe();
         if (this.phase === 'paused') await new Promise<void>((resolve) => (this.unpause = resolve));
         this.unpause = undefined;
@@ -364,7 +394,9 @@ export class Machine<B extends MachineBoard = MachineBoard> {
       }
       host.poll();
       this.clock.fireDue();
-      if (this.runRound()) await this.idle(deadline);
+      const { parallel } = this.engine!;
+      if (parallel !== undefined) await this.serve(parallel, deadline);
+      else if (this.runRound()) await this.idle(deadline);
     }
   }
 
@@ -412,6 +444,54 @@ export class Machine<B extends MachineBoard = MachineBoard> {
       this.current = undefined;
       this.endWithCrash('error', `The engine failed: ${messageOf(cause)}`, vcpu, cause);
     }
+  }
+
+  /**
+   * vCPUs that run by themselves: answers what they ask for. While they ask often the thread waits for the next request in
+   * place; then it sleeps in the event loop, where input and the ends of the host's I/O come in.
+   */
+  private async serve(parallel: ParallelVcpus, deadline: number): Promise<void> {
+    const { host, clock } = this;
+    parallel.start();
+    const from = host.now();
+    const left = Math.min(clock.nextAlarm - clock.now(), deadline - from);
+    // What other threads of the host do for the guest does not ring here: it is looked for in between.
+    const busy = from - this.lastServed < ASKS_OFTEN || host.expecting;
+    // The host's sleep has whole milliseconds.
+    const inPlace = busy ? Math.min(left, ASKS_OFTEN / 2) : left < SHORT_SLEEP ? left : 0;
+    this.slices++;
+    let served = 0;
+    try {
+      served = parallel.serve(Math.max(0, inPlace), this.server);
+    } catch (cause) {
+      return this.endWithCrash('error', `The engine failed: ${messageOf(cause)}`, this.current, cause);
+    } finally {
+      this.current = undefined;
+    }
+    if (served > 0) {
+      this.lastServed = host.now();
+      this.runNs += this.lastServed - from;
+      return;
+    }
+    if (inPlace > 0 || left <= 0) {
+      this.idleNs += host.now() - from;
+      return;
+    }
+    if (from - this.lastDeadCheck >= DEAD_CHECK_EVERY) this.lookForLife(parallel);
+    const congested = this.options.flush?.();
+    if (congested !== undefined) await congested;
+    if (this.result === undefined) await host.sleepUntil(Math.min(from + left, this.lastDeadCheck + DEAD_CHECK_EVERY));
+    this.lastYield = host.now();
+    this.idleNs += this.lastYield - from;
+  }
+
+  /** Nothing was asked for in a second: either the guest needs nothing, or it has halted for good. */
+  private lookForLife(parallel: ParallelVcpus): void {
+    this.lastDeadCheck = this.host.now();
+    if (this.lastDeadCheck - this.lastServed < DEAD_CHECK_EVERY) return;
+    parallel.stop();
+    if (this.engine!.vcpus.every(isDead)) this.end({ reason: 'halt' });
+    else parallel.start();
   }
 
   /**

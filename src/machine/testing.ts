@@ -109,7 +109,8 @@ export class FakeVcpu implements Vcpu {
 
 export class FakeEngine implements Engine {
   readonly name = 'fake';
-  readonly memory = { size: 0, regions: [], view: no, contains: () => false, write: no, dirtied: no };
+  readonly countsInstructions = true;
+  readonly memory = { size: 0, regions: [], pieces: [], view: no, contains: () => false, write: no, dirtied: no };
   readonly vcpus: FakeVcpu[];
   closed = false;
 
@@ -131,6 +132,7 @@ export class FakeBoard implements MachineBoard {
   readonly parts: BoardParts;
   currentCpu = 0;
   readonly written: [number, number][] = [];
+  close: () => void = () => {};
   onPortOut: (port: number, value: number) => void = () => {};
 
   constructor(parts: BoardParts) {

@@ -303,7 +303,8 @@ class Side {
   #watch(engine: Engine): Engine {
     this.#engine = engine;
     const vcpus = engine.vcpus.map((vcpu) => this.#stepped(vcpu, engine));
-    return { name: engine.name, memory: engine.memory, vcpus, close: () => this.#close(engine) };
+    const { name, memory, countsInstructions } = engine;
+    return { name, memory, countsInstructions, vcpus, close: () => this.#close(engine) };
   }
 
   #close(engine: Engine): void {

@@ -159,6 +159,8 @@ export const CFG_PAGE_FLAGS = 0x980; // i32: address of one byte per RAM page: P
 export const CFG_ROM_GPA = 0x988;
 export const CFG_ROM_SIZE = 0x990;
 export const CFG_ROM_HOST = 0x994;
+/** i32: 1 where RAM is somebody else's and comes page by page, as `pageIn` brings it (stepper.ts). */
+export const CFG_PAGED = 0x998;
 /** Entries into compiled regions, and instructions retired in them, i64. */
 export const STAT_REGIONS = 0x9a0;
 export const STAT_COMPILED = 0x9a8;
@@ -172,6 +174,8 @@ export const LAZY_X = 0x9d0; // result of a later operation that changes some fl
 export const FX_IMAGE = 0x1000; // to 0x11ff
 /** gpa that core `translate` found, i64. */
 export const TRANSLATED = 0xa18;
+/** i32: 1 leaves with EXIT_DEBUG after the next instruction. */
+export const DEBUG_STEP = 0xa6c;
 /** Core-private state: debug register arming, task switch, fault nesting ... */
 export const CORE_PRIVATE = 0xa00; // to 0xfff
 /** u32: floating point exceptions that the instruction in execution has raised (core/float/env.ts). */
@@ -318,11 +322,11 @@ export const BLK_END = 20; // i32: address just past its last record
 export const BLK_BYTES = 24; // u16: length of the code in bytes (may run into the next page: then PAGE2)
 export const BLK_FLAGS = 26; // u16: where it stands in the jump cache (core/jumpcache.ts)
 export const BLK_PAGE2 = 28; // i32: host page of the second page plus 1, or 0: such blocks are never cached across mappings
-export const BLK_REGION = 32; // i32: slot of the compiled region that is entered here, or 0
+export const BLK_REGION = 32; // i32: compiled region that is entered here, or 0: its slot in bits 15:0, which of its entries above
 export const BLK_PART = 36; // i32: 1 while it is part of a region, compiled or being compiled
 export const BLK_HEAT = 40; // i32: how often it has been entered, but for from within a region
 /** A block is reported hot each time its heat is a multiple of this power of two. */
-export const HOT_EVERY = 16384;
+export const HOT_EVERY = 4096;
 /** A region's entry is reported hot each time its heat has passed a multiple of this power of two. */
 export const REGION_HOT_EVERY = 0x40000;
 export const BLK_HEADER = 48;

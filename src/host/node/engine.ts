@@ -1,35 +1,45 @@
 /** Chooses and loads an engine. */
 import { readFile } from 'node:fs/promises';
 import { setFlagsFromString } from 'node:v8';
-import type { MachineConfig } from '../../config/config.js';
-import type { Engine, EngineConfig } from '../../engine/contract.js';
+import { ConfigError, type MachineConfig } from '../../config/config.js';
+import { LARGEST_SOFT_MEMORY, MIB } from '../../config/limits.js';
 import { SoftEngine, type SoftModules } from '../../engine/soft/engine.js';
 import { collectGarbage } from './collect.js';
 import { FileError } from './files.js';
+
+export type { ChosenEngine } from './chosen.js';
+
+import type { ChosenEngine } from './chosen.js';
+import { chooseKvm, kvmFailure } from './kvm/choose.js';
 import { PACKAGE_ROOT } from './package.js';
 import { CompilerThread } from './region-compiler.js';
 
-export interface ChosenEngine {
-  readonly name: string;
-  /** Why this one, for `--verbose`. */
-  readonly reason: string;
-  /** Makes one for each life of the guest. */
-  readonly create: (config: EngineConfig) => Promise<Engine>;
-  /** Reads every file that an engine may ever need: afterwards the process may lose sight of them. @throws FileError */
-  readonly prepare: () => Promise<void>;
-  /** Ends what the engines have shared, after the last of them. */
-  readonly close: () => Promise<void>;
+/**
+ * The engine that a configuration asks for. Loading begins at once, beside whatever the caller does meanwhile.
+ * @throws EngineError where KVM is insisted on and can't be had; ConfigError where no engine here can have that much memory
+ */
+export function chooseEngine(config: MachineConfig): ChosenEngine {
+  if (config.engine === 'kvm') return chooseKvm(config, 'as asked for');
+  if (config.engine === 'soft') return chooseSoft('as asked for');
+  if (config.deterministic) return chooseSoft('the one that counts instructions');
+  const failure = kvmFailure();
+  if (failure === undefined) return chooseKvm(config, 'KVM works here');
+  if (config.memory > LARGEST_SOFT_MEMORY) {
+    throw new ConfigError(
+      `The software engine has at most ${LARGEST_SOFT_MEMORY / MIB}M of memory, and KVM can't be used: ${failure}; give less memory.`,
+    );
+  }
+  return chooseSoft(failure);
 }
 
-/** Loading begins at once, beside whatever the caller does meanwhile. */
-export function chooseEngine(asked: MachineConfig['engine']): ChosenEngine {
+function chooseSoft(reason: string): ChosenEngine {
   const compiler = new CompilerThread();
   const modules = loadSoftModules(compiler);
   // Whoever makes the machine sees the error; until then nobody may be asking.
   modules.catch(() => {});
   return {
     name: 'soft',
-    reason: asked === 'soft' ? 'as asked for' : 'the only engine of this version',
+    reason,
     create: async (config) => new SoftEngine(config, await modules),
     prepare: async () => {
       if ((await modules).regions !== undefined) await compiler.prepare();
@@ -43,9 +53,7 @@ export function chooseEngine(asked: MachineConfig['engine']): ChosenEngine {
  * @throws FileError where it has not been built
  */
 export async function loadSoftModules(compiler = new CompilerThread()): Promise<SoftModules> {
-  // Our modules say which way their branches mostly go; V8 listens to that only when told to, and then keeps the calls on
-  // the other ways from emptying registers on this one. Later versions know no such flag and would say so on stderr.
-  if (Number.parseInt(process.versions.v8, 10) < 13) setFlagsFromString('--experimental-wasm-branch-hinting');
+  const done = listenToHints();
   try {
     const [core, interpreter, tables, flow] = await Promise.all([
       built('core.wasm').then((bytes) => WebAssembly.compile(bytes)),
@@ -58,7 +66,32 @@ export async function loadSoftModules(compiler = new CompilerThread()): Promise<
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
     throw new FileError('The software engine has not been built yet; run npm run build.');
+  } finally {
+    done();
   }
+}
+
+/**
+ * Our modules say which way their branches mostly go (that keeps the calls on the other ways from emptying registers on this
+ * one), and that the interpreter's big function should be optimized at once. V8 listens to that only when told to, and to
+ * the second only while it does not compile everything when it is first called. Later versions know no such flags and
+ * would say so on stderr.
+ *
+ * @returns to be called when what is compiled now has been compiled
+ */
+function listenToHints(): () => void {
+  // Compiling keeps no event loop alive, and Node waits for all of V8's threads, optimizing ones too, when one has ended.
+  const alive = setInterval(() => {}, 1e9);
+  const listens = Number.parseInt(process.versions.v8, 10) < 13;
+  if (listens) {
+    setFlagsFromString('--experimental-wasm-branch-hinting');
+    setFlagsFromString('--experimental-wasm-compilation-hints');
+    setFlagsFromString('--no-wasm-lazy-compilation');
+  }
+  return () => {
+    clearInterval(alive);
+    if (listens) setFlagsFromString('--wasm-lazy-compilation');
+  };
 }
 
 function built(name: string): Promise<Uint8Array<ArrayBuffer>> {

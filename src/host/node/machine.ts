@@ -3,11 +3,14 @@ import { Board } from '../../board/board.js';
 import { parseKernel, planLinux } from '../../boot/linux.js';
 import { applyBoot, ramRanges } from '../../boot/plan.js';
 import type { MachineConfig } from '../../config/config.js';
+import type { Host } from '../../machine/host.js';
 import { Machine, type MachineOptions } from '../../machine/machine.js';
 import { nodeDecompressors } from './decompressors.js';
 import { type ChosenEngine, chooseEngine } from './engine.js';
 import { type Input, InputSource } from './files.js';
 import { NodeHost } from './host.js';
+import { IoHub } from './io/hub.js';
+import type { ConsoleEnd } from './peripherals/console.js';
 import { closePeripherals, makePeripherals, openPeripherals, plugIn } from './peripherals/index.js';
 import type { SerialPort } from './serial.js';
 
@@ -22,8 +25,13 @@ export interface LinuxMachineOptions extends Pick<MachineOptions, 'flush' | 'onW
   readonly append?: string;
   /** COM1 to COM4. */
   readonly serial?: readonly SerialPort[];
-  readonly host?: NodeHost;
+  /** What the virtio console is connected to, if the configuration has one. */
+  readonly console?: ConsoleEnd | undefined;
+  /** Default: a NodeHost. Another has no threads, so peripherals that need one are of no use with it. */
+  readonly host?: Host;
   readonly engine?: ChosenEngine;
+  /** What the devices on the PCI bus are, from device 1 on: told once, when all are open. */
+  readonly onDevices?: (names: readonly string[]) => void;
   /** What is entered, where, and who unpacks it. */
   readonly onBoot?: (description: string) => void;
   /**
@@ -41,10 +49,12 @@ export interface LinuxMachineOptions extends Pick<MachineOptions, 'flush' | 'onW
  */
 export function createLinuxMachine(options: LinuxMachineOptions): Machine<Board> {
   const { config, serial = [] } = options;
-  const engine = options.engine ?? chooseEngine(config.engine);
+  const engine = options.engine ?? chooseEngine(config);
   const host = options.host ?? new NodeHost();
   const peripherals = makePeripherals(config, {
     host,
+    console: options.console,
+    io: host instanceof NodeHost ? host.io : new IoHub(),
     warn: (message) => options.onWarning?.(message),
     fail: (message) => machine.fail(message),
   });
@@ -71,6 +81,7 @@ export function createLinuxMachine(options: LinuxMachineOptions): Machine<Board>
     open: async () => {
       try {
         await openPeripherals(peripherals);
+        options.onDevices?.(peripherals.map(({ name }) => name));
       } catch (error) {
         await release();
         throw error;

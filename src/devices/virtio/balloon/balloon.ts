@@ -2,7 +2,7 @@
  * The memory balloon device (5.5): pages that the guest hands over, pages that it reports as free, and its statistics. What
  * becomes of the pages is the back end's: it may drop their contents, and does so when it gives the memory to somebody else.
  */
-import type { GuestMemory } from '../../../engine/contract.js';
+import { type GuestMemory, LONGEST_VIEW } from '../../../engine/contract.js';
 import type { Clock } from '../../device.js';
 import { requireVersion } from '../../persist.js';
 import {
@@ -46,7 +46,7 @@ const BYTES_PER_COST = 4096;
 export type BalloonStats = ReadonlyMap<number, number>;
 
 export interface BalloonBackend {
-  /** The guest does not need what [gpa, gpa+length), whole pages, holds: they may read as anything from now on. */
+  /** The guest does not need what [gpa, gpa+length), whole pages, holds: they may read as anything. At most 1 GiB at once. */
   discard(gpa: number, length: number): void;
   /** The guest has said how its memory is used. */
   stats?(stats: BalloonStats): void;
@@ -242,8 +242,11 @@ export class VirtioBalloon implements VirtioDevice<VirtioBalloonState> {
   private discard(start: number, end: number): number {
     const length = end - start;
     if (length <= 0) return 0;
-    this.backend.discard(start, length);
-    this.memory.dirtied(start, length);
+    for (let at = start; at < end; at += LONGEST_VIEW) {
+      const count = Math.min(LONGEST_VIEW, end - at);
+      this.backend.discard(at, count);
+      this.memory.dirtied(at, count);
+    }
     return RANGE_COST + length / BYTES_PER_COST;
   }
 

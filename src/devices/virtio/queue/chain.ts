@@ -99,7 +99,7 @@ export class Chain implements DescriptorChain {
     // An engine may have its RAM in several pieces that follow each other.
     for (let done = 0; done < length; ) {
       const at = gpa + done;
-      const piece = this.ram.locate(at, 1);
+      const piece = this.ram.locate(at, length - done) ?? this.ram.locate(at, 1);
       if (piece === undefined) {
         throw new VirtioViolation(
           `a descriptor names ${length} bytes at gpa ${gpa.toString(16)}h, which are not all in RAM`,

@@ -128,10 +128,10 @@ describe.each([false, true])('a ring (packed: %s)', (packed) => {
   it('tells the engine of every byte that it writes', () => {
     const { rig } = echoRig({ packed });
     rig.queue(0).add([text('some words')], [4, 10]);
-    const mine = rig.memory.regions[0].bytes.slice();
+    const mine = rig.memory.pieces[0].bytes.slice();
     rig.memory.written.length = 0;
     rig.queue(0).kick();
-    const after = rig.memory.regions[0].bytes;
+    const after = rig.memory.pieces[0].bytes;
     const told = new Uint8Array(after.length);
     for (const { gpa, length } of rig.memory.written) told.fill(1, gpa, gpa + length);
     const untold = after.findIndex((byte, i) => byte !== mine[i] && told[i] === 0);
@@ -146,7 +146,7 @@ describe.each([false, true])('a ring (packed: %s)', (packed) => {
     const old = device.driver!;
     const [chain] = device.waiting;
     rig.start({ packed, features: (offered) => without()(offered) | (packed ? featureSet(34) : 0n) });
-    const untouched = rig.memory.regions[0].bytes.slice();
+    const untouched = rig.memory.pieces[0].bytes.slice();
     expect(old.live).toBe(false);
     expect([chain.readableLength, chain.writableLength, chain.write(0, text('late'))]).toEqual([0, 0, 0]);
     old.queue(1).push(chain, 4);
@@ -154,7 +154,7 @@ describe.each([false, true])('a ring (packed: %s)', (packed) => {
     device.driver!.queue(1).signal();
     old.queue(1).signal();
     expect(old.queue(1).pop()).toBeUndefined();
-    expect(Buffer.compare(rig.memory.regions[0].bytes, untouched)).toBe(0);
+    expect(Buffer.compare(rig.memory.pieces[0].bytes, untouched)).toBe(0);
     expect(buffer.bytes).toEqual(new Uint8Array(4));
     expect(rig.interrupts()).toEqual([]);
   });

@@ -1,10 +1,10 @@
 /**
- * Guest RAM as a ring reads it: each region once as bytes, half-words and words, so that no descriptor costs a view. All of
+ * Guest RAM as a ring reads it: each piece once as bytes, half-words and words, so that no descriptor costs a view. All of
  * virtio is little-endian (1.4), and so is every machine that we run on.
  */
 import type { GuestMemory } from '../../../engine/contract.js';
 
-/** One region of guest RAM. Indices into the arrays are (gpa - `gpa`) over the element's size. */
+/** One piece of guest RAM. Indices into the arrays are (gpa - `gpa`) over the element's size. */
 export interface RamPiece {
   readonly gpa: number;
   readonly end: number;
@@ -19,7 +19,7 @@ export class Ram {
 
   constructor(memory: GuestMemory) {
     this.memory = memory;
-    this.pieces = memory.regions.map(({ gpa, bytes }) => ({
+    this.pieces = memory.pieces.map(({ gpa, bytes }) => ({
       gpa,
       end: gpa + bytes.length,
       bytes,
@@ -28,7 +28,7 @@ export class Ram {
     }));
   }
 
-  /** The region that holds [gpa, gpa+length) whole; undefined where none does. */
+  /** The piece that holds [gpa, gpa+length) whole; undefined where none does. */
   locate(gpa: number, length: number): RamPiece | undefined {
     for (const piece of this.pieces) if (gpa >= piece.gpa && gpa + length <= piece.end) return piece;
     return undefined;

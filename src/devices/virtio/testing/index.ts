@@ -1,4 +1,3 @@
-export type { PackedDriver } from './packed.js';
+export { type FuzzSubject, survives } from './fuzz.js';
 export { type RigOptions, type StartOptions, VirtioRig } from './rig.js';
 export type { DriverBuffer, DriverRing } from './ring.js';
-export type { SplitDriver } from './split.js';

@@ -20,7 +20,7 @@ export class PackedDriver extends DriverRing {
     super(options);
     const { heap, size } = this;
     this.room = size;
-    this.areas = [heap.take(16 * size, 16), heap.take(4, 4), heap.take(4, 4)];
+    this.areas = [heap.reserve(16 * size, 16), heap.reserve(4, 4), heap.reserve(4, 4)];
     for (const [i, length] of [16 * size, 4, 4].entries()) this.memory.view(this.areas[i], length).fill(0);
   }
 
@@ -46,8 +46,13 @@ export class PackedDriver extends DriverRing {
     }
   }
 
-  /** The next descriptor of the ring, whatever is in it. */
-  put(gpa: number, length: number, flags: number, id: number): void {
+  override putRaw(_at: number, gpa: number, length: number, flags: number, next: number): void {
+    this.put(gpa, length, flags, next);
+  }
+
+  override offer(_head: number): void {}
+
+  private put(gpa: number, length: number, flags: number, id: number): void {
     const state = this.availWrap ? AVAIL : USED;
     this.putDescriptor(this.areas[0] + 16 * this.availAt, gpa, length, [id, flags | state]);
     this.asked++;

@@ -14,7 +14,7 @@ import * as L from '../pci/layout.js';
 import { VirtioPci } from '../pci/virtio-pci.js';
 import * as S from '../transport.js';
 import { PackedDriver } from './packed.js';
-import { type DriverRing, Heap } from './ring.js';
+import { type DriverRing, Heap, putDescriptor } from './ring.js';
 import { SplitDriver } from './split.js';
 
 const HEAP_START = 0x1_0000;
@@ -25,7 +25,11 @@ export interface RigOptions {
   /** RAM in bytes from 0, default 4 MiB, and from 4 GiB, default none. */
   readonly memory?: number;
   readonly memoryAbove?: number;
+  /** Instead: RAM that is there already, and where in it rings and buffers begin. */
+  readonly ram?: TestMemory;
+  readonly heapStart?: number;
   readonly strict?: boolean;
+  readonly notificationData?: boolean;
 }
 
 export interface StartOptions {
@@ -67,13 +71,14 @@ export class VirtioRig {
   private seen = 0;
 
   constructor(options: RigOptions) {
-    this.memory = new TestMemory(options.memory ?? 0x40_0000, options.memoryAbove ?? 0);
-    this.heap = new Heap(this.memory, HEAP_START, options.memory ?? 0x40_0000);
+    this.memory = options.ram ?? new TestMemory(options.memory ?? 0x40_0000, options.memoryAbove ?? 0);
+    this.heap = new Heap(this.memory, options.heapStart ?? HEAP_START, this.memory.pieces[0].bytes.length);
     this.pci = pciRig();
     this.fn = new VirtioPci({
       device: options.device,
       memory: this.memory,
       strict: options.strict ?? false,
+      notificationData: options.notificationData ?? false,
       warn: (message) => this.warnings.push(message),
       onViolation: (_name, violation) => this.violations.push(violation),
     });
@@ -245,7 +250,7 @@ export class VirtioRig {
   }
 
   /** A vector for the configuration (0) and one for each queue (its number + 1); the message's data is the vector. */
-  private enableMsix(): void {
+  enableMsix(): void {
     const { msix, msixTable } = this.structures;
     const queues = this.common(L.NUM_QUEUES);
     this.configWrite(msix + 2, 2, 0x8000);
@@ -261,18 +266,20 @@ export class VirtioRig {
     }
   }
 
+  /** A descriptor of an indirect table; split and packed ones have their flags in different places. */
+  putDescriptor(at: number, gpa: number, length: number, flags: number, next: number): void {
+    const packed = this.fn.transport.has(V.VIRTIO_F_RING_PACKED);
+    putDescriptor(this.memory, at, gpa, length, packed ? [next, flags] : [flags, next]);
+  }
+
+  hasQueue(index: number): boolean {
+    return this.rings[index] !== undefined;
+  }
+
   queue(index: number): DriverRing {
     const ring = this.rings[index];
     if (ring === undefined) throw new RangeError(`queue ${index} has no ring`);
     return ring;
-  }
-
-  split(index: number): SplitDriver {
-    return this.queue(index) as SplitDriver;
-  }
-
-  packed(index: number): PackedDriver {
-    return this.queue(index) as PackedDriver;
   }
 
   reset(): void {

@@ -39,17 +39,30 @@ export class DriverBuffer {
   }
 }
 
-/** Gives out test memory from the bottom up, and begins again when it is at the end. */
+/** Gives out test memory from the bottom up, and begins again when it is at the end: buffers are not kept for ever. */
 export class Heap {
   readonly memory: TestMemory;
   private next: number;
-  private readonly start: number;
+  private readonly bottom: number;
+  private start: number;
   private readonly end: number;
 
   constructor(memory: TestMemory, start: number, end: number) {
     this.memory = memory;
-    this.start = this.next = start;
+    this.bottom = this.start = this.next = start;
     this.end = end;
+  }
+
+  /** Forgets everything, what was reserved too. */
+  restart(): void {
+    this.start = this.next = this.bottom;
+  }
+
+  /** Memory that is never given out again. */
+  reserve(length: number, alignment: number): number {
+    const at = this.take(length, alignment);
+    this.start = this.next;
+    return at;
   }
 
   take(length: number, alignment: number): number {
@@ -121,6 +134,10 @@ export abstract class DriverRing {
     this.notify(this.next);
   }
 
+  /** A descriptor with whatever is in it: at its place in the table (split), or the next one (packed; `next` is its ID). */
+  abstract putRaw(at: number, gpa: number, length: number, flags: number, next: number): void;
+  /** Split: makes descriptor `head` available, whatever it is. Packed rings know nothing of the kind. */
+  abstract offer(head: number): void;
   /** Whether the device wants to be notified of what was added since the last question. */
   abstract wantsKick(): boolean;
   /** Tells the device not to interrupt (true), or to do so. */
@@ -135,18 +152,29 @@ export abstract class DriverRing {
 
   /** A descriptor whose last two half-words are as given. */
   protected putDescriptor(at: number, gpa: number, length: number, lasts: readonly [number, number]): void {
-    const view = this.dataView(at, 16);
-    view.setUint32(0, gpa % 0x1_0000_0000, true);
-    view.setUint32(4, Math.floor(gpa / 0x1_0000_0000), true);
-    view.setUint32(8, length, true);
-    view.setUint16(12, lasts[0], true);
-    view.setUint16(14, lasts[1], true);
+    putDescriptor(this.memory, at, gpa, length, lasts);
   }
 
   protected dataView(gpa: number, length: number): DataView {
     const bytes = this.memory.view(gpa, length);
     return new DataView(bytes.buffer, bytes.byteOffset, length);
   }
+}
+
+/** A descriptor whose last two half-words are as given. */
+export function putDescriptor(
+  memory: TestMemory,
+  at: number,
+  gpa: number,
+  length: number,
+  lasts: readonly [number, number],
+): void {
+  const bytes = memory.view(at, 16);
+  const view = new DataView(bytes.buffer, bytes.byteOffset, 16);
+  view.setBigUint64(0, BigInt(gpa), true);
+  view.setUint32(8, length, true);
+  view.setUint16(12, lasts[0], true);
+  view.setUint16(14, lasts[1], true);
 }
 
 /** Descriptor flags of piece `i` of a chain. */

@@ -13,7 +13,7 @@ export class SplitDriver extends DriverRing {
   constructor(options: DriverRingOptions) {
     super(options);
     const { heap, size } = this;
-    this.areas = [heap.take(16 * size, 16), heap.take(6 + 2 * size, 2), heap.take(6 + 8 * size, 4)];
+    this.areas = [heap.reserve(16 * size, 16), heap.reserve(6 + 2 * size, 2), heap.reserve(6 + 8 * size, 4)];
     for (const [i, length] of [16 * size, 6 + 2 * size, 6 + 8 * size].entries()) {
       this.memory.view(this.areas[i], length).fill(0);
     }
@@ -41,8 +41,11 @@ export class SplitDriver extends DriverRing {
     this.offer(indices[0]);
   }
 
-  /** Puts a head into the available ring, whatever it is. */
-  offer(head: number): void {
+  override putRaw(at: number, gpa: number, length: number, flags: number, next: number): void {
+    this.putDescriptor(this.areas[0] + 16 * (at % this.size), gpa, length, [flags, next]);
+  }
+
+  override offer(head: number): void {
     const { size } = this;
     const avail = this.dataView(this.areas[1], 6 + 2 * size);
     avail.setUint16(4 + 2 * (this.availIdx % size), head, true);

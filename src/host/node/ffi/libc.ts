@@ -37,6 +37,9 @@ export const O_CLOEXEC = 0o2000000;
 export const PROT_READ = 1;
 export const PROT_WRITE = 2;
 export const MAP_SHARED = 0x01;
+const MAP_PRIVATE = 0x02;
+const MAP_FIXED = 0x10;
+const MAP_ANONYMOUS = 0x20;
 export const MAP_NORESERVE = 0x4000;
 /** As madvise(2) numbers them. */
 export const MADV_DONTNEED = 4;
@@ -67,6 +70,11 @@ export interface Libc {
   ftruncate(fd: number, length: number): void;
   mmap(length: number, protection: number, flags: number, fd: number, offset: number): bigint;
   munmap(address: bigint, length: number): void;
+  /**
+   * Gives back what is mapped at an address and leaves private memory of no account there instead: views that somebody
+   * still holds must not become a fault of ours.
+   */
+  unback(address: bigint, length: number): void;
   /** madvise(2), of whole pages. @returns whether it took the advice */
   tryAdvise(address: bigint, length: number, advice: number): boolean;
   /** A live view of memory, at most 1 GiB: longer ones are slow or kill the process, depending on Node's version. */
@@ -85,12 +93,15 @@ export interface Libc {
   /** Calls back in this thread's event loop whenever `fd` can be read. */
   watch(fd: number, readable: () => void): Watch;
   gettid(): number;
-  tgkill(pid: number, tid: number, signal: number): void;
+  /** @returns -1 where the thread has gone */
+  tryTgkill(pid: number, tid: number, signal: number): number;
   /**
    * Makes a signal interrupt blocking calls and do nothing else: its handler is a harmless function of the C library.
    * Holds for the whole process.
    */
   ignoreButInterrupt(signal: number): void;
+  /** Sends the calling thread a signal after some time, in ns, unless it is disarmed before. */
+  alarm(signal: number): Alarm;
   /** Name of the calling thread, as top -H shows it; cut at 15 bytes. */
   setThreadName(name: string): void;
   /** Binds a thread (0: the calling one) to processors of the host. */
@@ -103,6 +114,12 @@ export interface Libc {
   findUser(name: string): User | undefined;
   /** Of this thread's last failed call. */
   errno(): number;
+}
+
+export interface Alarm {
+  /** 0 disarms. */
+  arm(ns: number): void;
+  close(): void;
 }
 
 export interface User {
@@ -148,6 +165,12 @@ const PR_SET_NAME = 15;
 const SIGACTION_SIZE = 152;
 const SIGACTION_FLAGS = 136;
 const SA_ONSTACK = 0x0800_0000;
+/** struct sigevent: value, signal, notify, thread. */
+const SIGEVENT_SIZE = 64;
+const SIGEV_THREAD_ID = 4;
+const CLOCK_MONOTONIC = 1;
+/** struct itimerspec: interval, value. */
+const ITIMERSPEC_SIZE = 32;
 /** struct passwd of the C library on x86-64: pw_uid and pw_gid, behind two pointers. */
 const PASSWD_IDS = 16;
 /** Locks of open file descriptions (fcntl_locking(2)). */
@@ -202,6 +225,9 @@ function bind(koffi: Koffi): Libc {
   const tgkill = declare('int tgkill(int, int, int)');
   const sigaction = declare('int sigaction(int, void*, void*)');
   const prctl = declare('int prctl(int, const char*, ulong, ulong, ulong)');
+  const timerCreate = declare('int timer_create(int, void*, void*)');
+  const timerSet = declare('int timer_settime(intptr_t, int, void*, void*)');
+  const timerDelete = declare('int timer_delete(intptr_t)');
   const chroot = declare('int chroot(const char*)');
   const initgroups = declare('int initgroups(const char*, uint)');
   const getpwnam = lib.func('void *getpwnam(const char*)') as unknown as (name: string) => bigint | null;
@@ -228,6 +254,11 @@ function bind(koffi: Koffi): Libc {
       return address;
     },
     munmap: (address, length) => void checked('munmap', munmap(address, length)),
+    unback: (address, length) => {
+      const flags = MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS | MAP_NORESERVE;
+      if (BigInt(mmap(address, length, PROT_READ | PROT_WRITE, flags, -1, 0)) === -1n)
+        throw new SystemCallError('mmap over a mapping', koffi.errno());
+    },
     tryAdvise: (address, length, advice) => madvise(address, length, advice) === 0,
     view: (address, length) => koffi.view(address, length),
     addressOf: (bytes) => koffi.address(bytes),
@@ -247,13 +278,31 @@ function bind(koffi: Koffi): Libc {
     },
     watch: (fd, readable) => koffi.node.poll(fd, { readable: true }, readable),
     gettid: () => gettid(),
-    tgkill: (pid, tid, signal) => void checked('tgkill', tgkill(pid, tid, signal)),
+    tryTgkill: (pid, tid, signal) => tgkill(pid, tid, signal),
     ignoreButInterrupt: (signal) => {
       const action = new Uint8Array(SIGACTION_SIZE);
       const view = new DataView(action.buffer);
       view.setBigUint64(0, BigInt(lib.symbol('abs')), true);
       view.setInt32(SIGACTION_FLAGS, SA_ONSTACK, true);
       checked('sigaction', sigaction(signal, action, null));
+    },
+    alarm: (signal) => {
+      const event = new DataView(new ArrayBuffer(SIGEVENT_SIZE));
+      event.setInt32(8, signal, true);
+      event.setInt32(12, SIGEV_THREAD_ID, true);
+      event.setInt32(16, gettid(), true);
+      const id = new DataView(new ArrayBuffer(8));
+      checked('timer_create', timerCreate(CLOCK_MONOTONIC, bytesOf(event), bytesOf(id)));
+      const timer = id.getBigInt64(0, true);
+      const spec = new DataView(new ArrayBuffer(ITIMERSPEC_SIZE));
+      return {
+        arm: (ns) => {
+          spec.setUint32(16, Math.floor(ns / 1e9), true);
+          spec.setUint32(24, ns % 1e9, true);
+          checked('timer_settime', timerSet(timer, 0, bytesOf(spec), null));
+        },
+        close: () => void checked('timer_delete', timerDelete(timer)),
+      };
     },
     setThreadName: (name) => void checked('prctl', prctl(PR_SET_NAME, name, 0, 0, 0)),
     setAffinity: (tid, cpus) => {
@@ -281,6 +330,10 @@ function lockOfByte(type: number, offset: number): Uint8Array {
   view.setUint32(8, offset, true);
   view.setUint32(16, 1, true);
   return bytes;
+}
+
+function bytesOf(view: DataView): Uint8Array {
+  return new Uint8Array(view.buffer);
 }
 
 function errorName(errno: number): string {

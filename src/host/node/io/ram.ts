@@ -5,7 +5,7 @@
 import type { GuestMemory } from '../../../engine/contract.js';
 import { loadLibc } from '../ffi/libc.js';
 
-/** One region of RAM in a message to a thread. Who has sent an address keeps the memory until the thread has let go of it. */
+/** One piece of RAM in a message to a thread. Who has sent an address keeps the memory until the thread has let go of it. */
 export type RamHandle =
   | { readonly gpa: number; readonly bytes: Uint8Array }
   | { readonly gpa: number; readonly address: bigint; readonly length: number };
@@ -15,7 +15,7 @@ const LARGEST_VIEW = 2 ** 30;
 
 /** @throws NoFfiError where the memory is foreign and C can't be called */
 export function handOver(memory: GuestMemory): RamHandle[] {
-  return memory.regions.map(({ gpa, bytes }) => {
+  return memory.pieces.map(({ gpa, bytes }) => {
     if (bytes.buffer instanceof SharedArrayBuffer) return { gpa, bytes };
     return { gpa, address: loadLibc().addressOf(bytes), length: bytes.length };
   });

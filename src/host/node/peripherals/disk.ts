@@ -29,7 +29,7 @@ export class DiskPeripheral implements Peripheral {
     this.backend = new ThreadBackend({
       task: { path, format, readonly, slowFlush: Number(process.env.TYPEVISOR_SLOW_FLUSH ?? 0) },
       id: basename(path),
-      hub: this.context.host.io,
+      hub: this.context.io,
       onDeath: (sentence) => this.context.fail(sentence),
     });
     try {
