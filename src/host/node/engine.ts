@@ -1,6 +1,5 @@
 /** Chooses and loads an engine. */
 import { readFile } from 'node:fs/promises';
-import { setFlagsFromString } from 'node:v8';
 import type { MachineConfig } from '../../config/config.js';
 import type { Engine, EngineConfig } from '../../engine/contract.js';
 import { SoftEngine, type SoftModules } from '../../engine/soft/engine.js';
@@ -8,6 +7,7 @@ import { collectGarbage } from './collect.js';
 import { FileError } from './files.js';
 import { PACKAGE_ROOT } from './package.js';
 import { ThreadedCompiler } from './region-compiler.js';
+import { askForWasmFeatures } from './wasm-flags.js';
 
 export interface ChosenEngine {
   readonly name: string;
@@ -30,9 +30,7 @@ export function chooseEngine(asked: MachineConfig['engine']): ChosenEngine {
 
 /** What the build has made of the engine, compiled. @throws FileError where it has not been built. */
 export async function loadSoftModules(): Promise<SoftModules> {
-  // Our modules say which way their branches mostly go; V8 listens to that only when told to, and then keeps the calls on
-  // the other ways from emptying registers on this one. Later versions know no such flag and would say so on stderr.
-  if (Number.parseInt(process.versions.v8, 10) < 13) setFlagsFromString('--experimental-wasm-branch-hinting');
+  askForWasmFeatures();
   try {
     const [core, interpreter, tables, flow] = await Promise.all([
       built('core.wasm').then((bytes) => WebAssembly.compile(bytes)),

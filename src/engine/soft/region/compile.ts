@@ -90,7 +90,7 @@ class RegionCompiler implements RegionFrame {
     this.#flagsIn = blocks.map(() => undefined);
     for (const [i, b] of blocks.entries()) {
       this.#byAddress.set(this.#wrap(b.page + BigInt(b.start)), i);
-      if (!this.#pages.has(b.page)) this.#pages.set(b.page, this.#pages.size);
+      for (const { page } of this.#pagesOf(b)) if (!this.#pages.has(page)) this.#pages.set(page, this.#pages.size);
     }
     this.#graph = flowGraph(blocks.map((_, i) => this.#successors(i)));
     this.#rip = f.local('i64');
@@ -305,7 +305,7 @@ class RegionCompiler implements RegionFrame {
       return;
     }
     e.publishFlags();
-    if (this.#blocks[to].page !== this.#block.page) this.#checkMapping(this.#blocks[to], rip);
+    if (this.#blocks[to].page !== this.#block.page || this.#blocks[to].host2) this.#checkMapping(this.#blocks[to], rip);
     const { nodes, dispatched } = this.#graph;
     const node = nodes[to + 1];
     if (this.#graph.detours(this.#index, to)) {
@@ -372,27 +372,41 @@ class RegionCompiler implements RegionFrame {
     nest(targets.length - 1);
   }
 
+  /** Linear and host addresses of the pages that a block lies in. */
+  #pagesOf({ page, host, host2 }: DecodedBlock): { readonly page: bigint; readonly host: number }[] {
+    const first = { page, host };
+    return host2 ? [first, { page: this.#wrap(page + 0x1000n), host: host2 }] : [first];
+  }
+
   /**
-   * Another page: go on only while it is the memory that was compiled. The TLB may have lost it to a data page; the jump
+   * Other pages: go on only while they are the memory that was compiled. The TLB may have lost them to data pages; the jump
    * cache is as good, for it loses whatever is mapped anew.
    */
-  #checkMapping({ page, host, header }: DecodedBlock, rip: Expr): void {
+  #checkMapping(to: DecodedBlock, rip: Expr): void {
     const f = this.#f;
-    const bit = 1 << Math.min(this.#pages.get(page)!, MOST_PAGES);
+    const pages = this.#pagesOf(to);
+    const numbers = pages.map(({ page }) => this.#pages.get(page)!);
+    const bits = w.i32c(numbers.reduce((all, n) => all | (1 << Math.min(n, MOST_PAGES)), 0));
     const checked = w.localGet(this.#checked, 'i32');
-    f.if(w.eqz(w.and(checked, w.i32c(bit))), () => {
+    f.if(w.ne(w.and(checked, bits), bits), () => {
       f.scope(() => {
-        const linear = f.let(this.#e.fromEntry(page - this.#blocks[0].page));
-        const entry = this.#e.tlbEntry(linear);
-        const there = w.eq(w.load('i64', entry, L.TLB_EXEC), linear);
-        const same = w.eq(w.add(w.wrap(linear), w.load('i32', entry, L.TLB_ADDEND)), w.i32c(host));
-        f.if(w.eqz(w.and(there, same)), () => {
+        const mapped = pages.map(({ page, host }) => this.#isMapped(page, host)).reduce((all, one) => w.and(all, one));
+        f.if(w.eqz(mapped), () => {
           const { hit, block } = jumpCache(f, f.let(rip));
-          f.if(w.eqz(w.and(hit, w.eq(block, w.i32c(header)))), () => this.#leaveTo(rip));
+          f.if(w.eqz(w.and(hit, w.eq(block, w.i32c(to.header)))), () => this.#leaveTo(rip));
         });
       });
-      if (this.#pages.get(page)! < MOST_PAGES) f.set(this.#checked, w.or(checked, w.i32c(bit)));
+      const remembered = numbers.reduce((all, n) => (n < MOST_PAGES ? all | (1 << n) : all), 0);
+      if (remembered) f.set(this.#checked, w.or(checked, w.i32c(remembered)));
     });
+  }
+
+  /** Whether the TLB has this page for execution. */
+  #isMapped(page: bigint, host: number): Expr {
+    const linear = this.#f.let(this.#e.fromEntry(page - this.#blocks[0].page));
+    const entry = this.#e.tlbEntry(linear);
+    const there = w.eq(w.load('i64', entry, L.TLB_EXEC), linear);
+    return w.and(there, w.eq(w.add(w.wrap(linear), w.load('i32', entry, L.TLB_ADDEND)), w.i32c(host)));
   }
 
   #leaveTo(rip: Expr): void {

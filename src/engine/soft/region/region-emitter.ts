@@ -6,6 +6,7 @@
 import { LANES_D0, LANES_S0, VECTOR } from '../emit/emitter.js';
 import { type Operand, sizeOf } from '../emit/operands.js';
 import * as L from '../layout.js';
+import { multiplyAddsAreFused } from '../wasm/fused.js';
 import type { Expr, ValType } from '../wasm/ops.js';
 import * as w from '../wasm/ops.js';
 import { f32, f32x4, f64, f64x2, i8x16, i16x8, i32x4, i64x2, zero } from '../wasm/simd.js';
@@ -34,6 +35,7 @@ const SAFE_DOUBLE = w.i64c(0x7fdn << 53n);
 const SAFE_SINGLE = w.i32c(0xfd << 24);
 
 export class RegionEmitter extends RegionRegisters {
+  override readonly fuses = multiplyAddsAreFused();
   /** Whether MXCSR is plain (emit/emitter.ts), and if so the limits of doubles and singles that arithmetic asks for. */
   readonly #plain: number;
   readonly #masked: number;
@@ -236,8 +238,10 @@ export class RegionEmitter extends RegionRegisters {
   }
 
   override commitFloat(): void {
-    super.commitFloat();
-    this.#loadPlain();
+    this.if(this.state(L.FLOAT_FLAGS, 'i32'), () => {
+      this.faultIf(this.call('sse_commit', 'i32'));
+      this.#loadPlain();
+    });
   }
 
   /**
