@@ -17,7 +17,7 @@ import type { Expr } from '../wasm/ops.js';
 import * as w from '../wasm/ops.js';
 import { type FlowGraph, flowGraph } from './graph.js';
 import { type DecodedBlock, type DecodedRecord, targetOf } from './record.js';
-import { type FlagState, RegionEmitter, type RegionFrame, Unsupported } from './region-emitter.js';
+import { meetStates, RegionEmitter, type RegionFrame, type RegionState, Unsupported } from './region-emitter.js';
 
 export interface CompiledRegion {
   readonly body: FunctionBuilder;
@@ -70,8 +70,9 @@ class RegionCompiler implements RegionFrame {
   #exit!: Label;
   readonly #loops: Label[] = [];
   readonly #merges: Label[] = [];
-  /** By block: flags that all ways here so far agree on. */
-  readonly #flagsIn: (FlagState | undefined)[];
+  /** By block: what all ways here so far agree on, and whether the dispatcher leads here also, which knows nothing. */
+  readonly #arrivals: (RegionState | undefined)[];
+  readonly #isDispatched: boolean[];
   // What is being emitted.
   #block!: DecodedBlock;
   #index = 0;
@@ -87,7 +88,8 @@ class RegionCompiler implements RegionFrame {
     this.#indirect = indirect;
     const long = (blocks[0].mode & L.MODE_64) !== 0;
     this.#wrap = (a) => BigInt.asUintN(long ? 64 : 32, a);
-    this.#flagsIn = blocks.map(() => undefined);
+    this.#arrivals = blocks.map(() => undefined);
+    this.#isDispatched = blocks.map(() => false);
     for (const [i, b] of blocks.entries()) {
       this.#byAddress.set(this.#wrap(b.page + BigInt(b.start)), i);
       for (const { page } of this.#pagesOf(b)) if (!this.#pages.has(page)) this.#pages.set(page, this.#pages.size);
@@ -127,6 +129,8 @@ class RegionCompiler implements RegionFrame {
 
   compile(): CompiledRegion | undefined {
     const f = this.#f;
+    // From outside, where the top of the x87 stack has not moved yet, whatever block is laid out first.
+    this.#arrivals[0] = this.#e.save();
     f.block((exit) => {
       this.#exit = exit;
       this.#tree(0);
@@ -196,13 +200,12 @@ class RegionCompiler implements RegionFrame {
 
   #dispatch(): void {
     const { dispatched } = this.#graph;
-    this.#e.flags = 'unknown';
     if (dispatched.length === 1) {
       this.#tree(1);
       return;
     }
     const labels = dispatched.map((b) => {
-      this.#flagsIn[b] = 'unknown';
+      this.#isDispatched[b] = true;
       return this.#merges[b + 1];
     });
     const next = w.localGet(this.#next, 'i32');
@@ -216,9 +219,10 @@ class RegionCompiler implements RegionFrame {
     this.#block = block;
     this.#index = index;
     e.delta = block.page - this.#blocks[0].page;
-    e.flags = this.#graph.nodes[index + 1].loop ? 'unknown' : (this.#flagsIn[index] ?? 'unknown');
     // First what is known at its start, for a slice may end there.
-    e.enterBlock();
+    const all = !this.#graph.nodes[index + 1].loop && !this.#isDispatched[index];
+    e.enterBlock(this.#arrivals[index], all);
+    this.#arrivals[index] ??= e.save();
     this.#payFor(block);
     this.#ending = undefined;
     this.#first = block.records[0];
@@ -300,10 +304,14 @@ class RegionCompiler implements RegionFrame {
   #goToBlock(to: number, rip: Expr): void {
     const f = this.#f;
     const e = this.#e;
-    if (!e.mayGoOn()) {
+    const state = e.save();
+    const known = this.#arrivals[to];
+    // Where the top of the x87 stack is must be the same on all ways.
+    if (known && known.x87.depth !== state.x87.depth) {
       this.#leaveTo(rip);
       return;
     }
+    this.#arrivals[to] = known ? meetStates(known, state) : state;
     e.publishFlags();
     if (this.#blocks[to].page !== this.#block.page || this.#blocks[to].host2) this.#checkMapping(this.#blocks[to], rip);
     const { nodes, dispatched } = this.#graph;
@@ -313,8 +321,6 @@ class RegionCompiler implements RegionFrame {
       f.br(this.#loops[0]);
     } else if (node.order <= nodes[this.#index + 1].order) f.br(this.#loops[to + 1]);
     else {
-      if (this.#flagsIn[to] === undefined) this.#flagsIn[to] = e.flags;
-      else if (this.#flagsIn[to] !== e.flags) this.#flagsIn[to] = 'unknown';
       if (node.merge) f.br(this.#merges[to + 1]);
       else this.#tree(to + 1);
     }

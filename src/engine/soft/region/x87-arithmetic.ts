@@ -1,6 +1,6 @@
 /**
  * x87 instructions in a region, by the names of core's functions. Arithmetic is that of core/float/x87fast.ts, said inline:
- * operands normal or zero, rounding to nearest at 64 bits, the result away from the ends of the range.
+ * operands normal or zero, rounding to nearest at 64 or 53 bits, the result away from the ends of the range.
  */
 import * as L from '../layout.js';
 import type { Expr, ValType } from '../wasm/ops.js';
@@ -13,6 +13,8 @@ const SIGN = i32(0x8000);
 const EXPONENT = i32(0x7fff);
 const NONE = i32(0);
 const BIAS = 16383;
+/** Bits of a significand that rounding to 53 of them takes away. */
+const AWAY = 11;
 
 /** FLD1 ... FLDZ, rounded to nearest: sign and exponent, significand. */
 const CONSTANTS: readonly (readonly [number, bigint])[] = [
@@ -196,17 +198,31 @@ export class X87Unit extends X87File {
     f.set(r.rest, i64(0));
   }
 
-  /** hi:lo times 2^e, normalised, rounded to nearest even. */
+  /** hi:lo times 2^e, normalised, rounded to nearest even: to 64 bits, or to 53. */
   #round(r: Result, hi: Expr, lo: Expr, e: Expr, sign: Expr): void {
     const { f } = this;
-    const up = f.let(w.gtU(lo, w.sub(MSB, w.and(hi, i64(1)))));
-    const m = f.let(w.add(hi, w.extendU(up)));
+    const up = w.localGet(r.up, 'i32');
+    f.if(
+      this.isShort(),
+      () => {
+        const below = i64(AWAY);
+        const lost = w.extendU(w.xor(w.eqz(w.shl(lo, i64(64 - AWAY))), i32(1)));
+        const rest = f.let(w.or(w.or(w.shl(hi, i64(64 - AWAY)), w.shrU(lo, below)), lost));
+        const kept = f.let(w.shrU(hi, below));
+        f.set(r.up, w.gtU(rest, w.sub(MSB, w.and(kept, i64(1)))));
+        f.set(r.m, w.shl(w.add(kept, w.extendU(up)), below));
+        f.set(r.rest, rest);
+      },
+      () => {
+        f.set(r.up, w.gtU(lo, w.sub(MSB, w.and(hi, i64(1)))));
+        f.set(r.m, w.add(hi, w.extendU(up)));
+        f.set(r.rest, lo);
+      },
+      false,
+    );
     // All ones rounded up, or an end of the range.
-    this.leaveIf(w.or(w.eqz(m), w.geU(w.sub(e, i32(1)), i32(0x7ffd))));
-    f.set(r.m, m);
+    this.leaveIf(w.or(w.eqz(w.localGet(r.m, 'i64')), w.geU(w.sub(e, i32(1)), i32(0x7ffd))));
     f.set(r.se, w.or(sign, e));
-    f.set(r.up, up);
-    f.set(r.rest, lo);
   }
 
   #mul(a: Extended, b: Extended, r: Result): void {
