@@ -7,9 +7,14 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 import { root, runScript, tool } from './steps.mjs';
 
 const STAMP = 'inputs.sha256';
-/** The core has no heap and no run time of its own; its constants lie above the CPU state (src/engine/soft/layout.ts). */
-const CORE_FLAGS =
-  '-O3 --runtime stub --importMemory --noAssert --memoryBase 8192 --enable simd --debug --use abort='.split(' ');
+/**
+ * The core has no heap and no run time of its own; its constants lie above the CPU state (src/engine/soft/layout.ts), and its
+ * memory is shared with the threads that do the host's I/O.
+ */
+const CORE_FLAGS = [
+  '-O3 --runtime stub --importMemory --sharedMemory --initialMemory 1 --maximumMemory 65536 --noAssert --memoryBase 8192',
+  '--enable simd,threads --debug --use abort=',
+].flatMap((words) => words.split(' '));
 
 /** The inputs of a build: every source that is not a test, and what says how to build. */
 function inputs() {
@@ -74,10 +79,12 @@ async function buildEngine(out) {
 /** The command line in few files: loading sixty modules one by one would be a third of the time to a guest's first step. */
 async function bundleCli(out) {
   const { build: bundle } = await import('esbuild');
-  // The region compiler's thread is an entry of its own.
+  // The threads of the region compiler, of networks and of KVM's vCPUs are entries of their own.
   for (const [folder, file] of [
     ['cli', 'main.js'],
     ['host/node', 'region-worker.js'],
+    ['host/node/net', 'network-worker.js'],
+    ['host/node/kvm', 'vcpu-worker.js'],
   ])
     await bundle({
       entryPoints: [join(out, folder, file)],
@@ -88,7 +95,7 @@ async function bundleCli(out) {
       format: 'esm',
       platform: 'node',
       target: 'node20.19',
-      external: ['commander'],
+      external: ['commander', 'koffi'],
       logLevel: 'warning',
     });
 }

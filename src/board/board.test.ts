@@ -16,7 +16,8 @@ function ram(size: number): GuestMemory {
   const contains = (gpa: number, length: number): boolean => gpa >= 0 && gpa + length <= size;
   return {
     size,
-    regions: [{ gpa: 0, bytes }],
+    regions: [{ gpa: 0, length: bytes.length }],
+    pieces: [{ gpa: 0, bytes }],
     contains,
     view(gpa, length) {
       if (!contains(gpa, length)) throw new RangeError('not RAM');
@@ -60,7 +61,7 @@ function rig(options: Partial<BoardOptions> = {}, build: (board: Board) => void 
     ...options,
   });
   build(board);
-  const cpus = board.lapics.map(() => new FakeCpu());
+  const cpus = board.controllers.apicIds.map(() => new FakeCpu());
   board.attachVcpus(cpus);
   return { board, clock, cpus, memory, unhandled, events, output };
 }

@@ -8,18 +8,7 @@
 import { DebugConsole, PostCodePort } from '../devices/debugport/debugport.js';
 import type { Clock, PortDevice } from '../devices/device.js';
 import { I8042, type I8042State } from '../devices/i8042/i8042.js';
-import { IOAPIC_WINDOW, IoApic, type IoApicState } from '../devices/ioapic/index.js';
-import {
-  ApicBus,
-  type LapicCpuPort,
-  type LapicState,
-  LocalApic,
-  MSR_APIC_BASE,
-  MSR_TSC_ADJUST,
-  MSR_TSC_DEADLINE,
-  MSR_X2APIC_FIRST,
-  MSR_X2APIC_LAST,
-} from '../devices/lapic/index.js';
+import type { LapicCpuPort } from '../devices/lapic/index.js';
 import {
   configurePci,
   ECAM_BUS_SIZE,
@@ -31,17 +20,23 @@ import {
   PciBus,
   type PciBusState,
   PciConfigPorts,
+  type PciFunction,
 } from '../devices/pci/index.js';
 import { requireVersion } from '../devices/persist.js';
-import { Pic8259Pair, type PicState } from '../devices/pic/pic.js';
-import { Pit8254, type PitState } from '../devices/pit/pit.js';
 import { DEFAULT_S5_TYPE, PmDevice, type PmPorts, type PmState } from '../devices/pm/pm.js';
 import { cmosMemorySize, RTC_CENTURY, Rtc, type RtcState } from '../devices/rtc/rtc.js';
 import { Uart16550, type UartBackend, type UartState } from '../devices/uart/uart.js';
-import type { GuestMemory, MsrValue } from '../engine/contract.js';
+import type { EngineControllers, GuestMemory, MsrValue } from '../engine/contract.js';
 import { type AcpiOptions, buildAcpi } from './acpi/index.js';
 import { MmioBus, PortBus, type UnhandledListener } from './bus.js';
-import { InterruptRouter, PCI_LINK_GSI, PCI_LINK_IRQS, SCI_IRQ, TIMER_GSI } from './interrupts.js';
+import {
+  type Controllers,
+  type ControllersState,
+  ForeignControllers,
+  IOAPIC_ID,
+  OwnControllers,
+} from './controllers.js';
+import { type InterruptRouter, PCI_LINK_GSI, PCI_LINK_IRQS, SCI_IRQ, TIMER_GSI } from './interrupts.js';
 import type { E820Entry, MemoryLayout } from './memory-map.js';
 import * as MAP from './memory-map.js';
 
@@ -61,7 +56,6 @@ const RESET_PORT = 0xcf9;
 /** SYS_RST and RST_CPU: a hard reset. */
 const RESET_VALUE = 6;
 const DEBUG_CONSOLE_PORT = 0xe9;
-const IOAPIC_ID = 0;
 
 export interface BoardOptions {
   readonly memory: GuestMemory;
@@ -86,6 +80,8 @@ export interface BoardOptions {
   readonly serial?: readonly (UartBackend | undefined)[];
   /** Bytes written to the debug console, port E9h; without it the port is not there. */
   readonly debugConsole?: (byte: number) => void;
+  /** Interrupt controllers of the engine's; without them the board has its own. */
+  readonly controllers?: EngineControllers | undefined;
   /** Whether CPUID offers x2APIC. Default true. */
   readonly x2apic?: boolean;
   /** Hz of the local APICs' timer: the core crystal clock of CPUID 15h, where it tells one. Default 1 GHz. */
@@ -95,18 +91,25 @@ export interface BoardOptions {
    * itself.
    */
   readonly firmware?: boolean;
+  /** PCI functions beside those that every board has. */
+  readonly pci?: readonly PciSlot[];
 }
 
-export interface BoardState {
+/** A PCI function and its place. */
+export interface PciSlot {
+  readonly pci: PciFunction;
+  /** 1 to 30. Default: the first free one. */
+  readonly device?: number;
+  /** 0 to 7, default 0. */
+  readonly fn?: number;
+}
+
+export interface BoardState extends ControllersState {
   version: 1;
-  pic: PicState;
-  pit: PitState;
   rtc: RtcState;
   i8042: I8042State;
   uarts: UartState[];
   pm: PmState;
-  ioapic: IoApicState;
-  lapics: LapicState[];
   pciAddress: number;
   pci: PciBusState;
 }
@@ -117,11 +120,7 @@ export class Board {
   readonly ports: PortBus;
   readonly mmio: MmioBus;
   readonly layout: MemoryLayout;
-  readonly apicBus: ApicBus;
-  readonly ioapic: IoApic;
-  readonly lapics: readonly LocalApic[];
-  readonly pic: Pic8259Pair;
-  readonly pit: Pit8254;
+  readonly controllers: Controllers;
   readonly rtc: Rtc;
   readonly i8042: I8042;
   /** COM1 to COM4. */
@@ -139,11 +138,11 @@ export class Board {
   private readonly configPorts: PciConfigPorts;
   private poweredOn = false;
 
-  /** @throws RangeError where the RAM does not fit the memory map. */
+  /** @throws RangeError where the RAM does not fit the memory map, or a PCI function's place is taken or none is left. */
   constructor(options: BoardOptions) {
     const { clock, onReset } = options;
     this.options = options;
-    this.layout = MAP.layoutMemory(options.memory.regions.map(({ gpa, bytes }) => ({ gpa, length: bytes.length })));
+    this.layout = MAP.layoutMemory(options.memory.regions);
 
     // The buses.
     const ports = new PortBus(options.onUnhandled);
@@ -151,35 +150,25 @@ export class Board {
     this.ports = ports;
     this.mmio = mmio;
 
-    // Interrupt controllers: 8259 pair, IOAPIC, a local APIC for each processor.
-    const pic = new Pic8259Pair();
-    const apicBus = new ApicBus();
-    const ioapic = new IoApic({ id: IOAPIC_ID, fabric: apicBus });
-    this.pic = pic;
-    this.apicBus = apicBus;
-    this.ioapic = ioapic;
-    this.lapics = Array.from({ length: options.cpus }, (_, id) => this.makeLapic(id));
-    for (const lapic of this.lapics) apicBus.attach(lapic);
-    apicBus.onEoi((vector) => ioapic.eoi(vector));
-    mmio.map(MAP.IOAPIC_BASE, IOAPIC_WINDOW, ioapic, 'IOAPIC');
-    ports.map(0x20, 2, pic.master, '8259 master');
-    ports.map(0xa0, 2, pic.slave, '8259 slave');
-    ports.map(0x4d0, 2, pic.elcr, '8259 edge/level control');
-
-    // Their wires.
-    const interrupts = new InterruptRouter((irq) => pic.irq(irq), ioapic.pins);
+    // Interrupt controllers and the timer that hangs on them.
+    const { cpus, readTsc, tscHz, guestTsc, x2apic, apicTimerHz } = options;
+    const tsc = (cpu: number) => ({ hz: tscHz, now: guestTsc === undefined ? readTsc : () => guestTsc(cpu) });
+    this.controllers =
+      options.controllers === undefined
+        ? new OwnControllers({
+            cpus,
+            clock,
+            ports,
+            mmio,
+            tsc,
+            ...(x2apic !== undefined && { x2apic }),
+            ...(apicTimerHz !== undefined && { apicTimerHz }),
+          })
+        : new ForeignControllers(options.controllers, cpus);
+    const interrupts = this.controllers.router;
     this.interrupts = interrupts;
-    const picToIoapic = interrupts.gsi(0);
-    const picToLint0 = this.lapics[0].lint0;
-    pic.onIntr((level) => {
-      picToLint0.set(level);
-      picToIoapic.set(level);
-    });
 
-    // The timer, and the clock with the CMOS memory.
-    this.pit = new Pit8254({ clock, irq0: interrupts.isa(0) });
-    ports.map(0x40, 4, this.pit, 'PIT');
-    ports.map(0x61, 1, this.pit.port61, 'system control port B');
+    // The clock with the CMOS memory.
     this.rtc = new Rtc({
       clock,
       irq8: interrupts.isa(8),
@@ -228,9 +217,7 @@ export class Board {
     this.pci = new PciBus({
       mapPorts: (base, length, device, name) => ports.tryMap(base, length, device, name),
       mapMmio: (base, length, device, name) => mmio.tryMap(base, length, device, name),
-      deliverMsi: (address, data) => {
-        apicBus.deliverMsi(address, data);
-      },
+      deliverMsi: (address, data) => this.controllers.deliverMsi(address, data),
     });
     this.configPorts = new PciConfigPorts(this.pci, resetControl);
     ports.map(PCI_CONFIG_PORT, PCI_CONFIG_PORTS, this.configPorts, 'PCI configuration');
@@ -244,20 +231,12 @@ export class Board {
     this.pci.add(0, 0, new HostBridge(MAP.ECAM_BASE));
     this.pci.add(31, 0, lpc);
     this.pci.connectLinks(lpc.links);
+    for (const { pci, device, fn } of options.pci ?? []) this.pci.add(device ?? this.pci.freeDevice(), fn ?? 0, pci);
   }
 
-  private makeLapic(id: number): LocalApic {
-    const { clock, readTsc, tscHz, guestTsc, x2apic, apicTimerHz } = this.options;
-    return new LocalApic({
-      id,
-      bsp: id === 0,
-      clock,
-      fabric: this.apicBus,
-      tsc: { hz: tscHz, now: guestTsc === undefined ? readTsc : () => guestTsc(id) },
-      acknowledgeExtInt: () => this.pic.acknowledge(),
-      ...(x2apic !== undefined && { x2apic }),
-      ...(apicTimerHz !== undefined && { timerHz: apicTimerHz }),
-    });
+  /** Devices with work in flight forget it. */
+  close(): void {
+    this.pci.reset();
   }
 
   // ---- power-on ------------------------------------------------------------------------------------------------
@@ -267,12 +246,7 @@ export class Board {
    * @throws RangeError where there are not as many as the board was made for.
    */
   attachVcpus(vcpus: readonly LapicCpuPort[]): void {
-    if (vcpus.length !== this.lapics.length) {
-      throw new RangeError(`The board was made for ${this.lapics.length} vCPUs, not ${vcpus.length}.`);
-    }
-    this.lapics.forEach((lapic, i) => {
-      lapic.attachCpu(vcpus[i]);
-    });
+    this.controllers.attachVcpus(vcpus);
     if (this.options.firmware !== false) this.playFirmware();
   }
 
@@ -281,9 +255,7 @@ export class Board {
     if (this.poweredOn) return;
     this.poweredOn = true;
     const { memory } = this.options;
-    this.lapics[0].setVirtualWire();
-    // PCI interrupts and the SCI are levels: IRQ 9, 10 and 11 in the slave's edge/level register.
-    this.pic.elcr.portOut(1, 1, 0b1110);
+    this.controllers.setUp();
     configurePci(this.pci, MAP.FIRMWARE_WINDOWS, PCI_LINK_IRQS);
     // BIOS data area: segment of the extended one (40Eh), KiB of conventional memory (413h).
     memory.write(0x40e, Uint8Array.of((MAP.EBDA_BASE >> 4) & 0xff, MAP.EBDA_BASE >> 12));
@@ -312,7 +284,7 @@ export class Board {
       },
       madt: {
         lapicBase: MAP.LAPIC_BASE,
-        apicIds: this.lapics.map(({ id }) => id),
+        apicIds: this.controllers.apicIds,
         ioapic: { id: IOAPIC_ID, base: MAP.IOAPIC_BASE },
         timerGsi: TIMER_GSI,
         sciIrq: SCI_IRQ,
@@ -353,37 +325,31 @@ export class Board {
 
   /** The local APIC's page comes first: each processor sees its own, wherever it has moved it. */
   mmioRead(gpa: number, size: 1 | 2 | 4): number {
-    const lapic = this.lapics[this.currentCpu];
-    const offset = gpa - lapic.mmioBase;
-    if (offset >= 0 && offset < 0x1000 && lapic.mmioEnabled) return lapic.mmioRead(offset, size);
-    return this.mmio.read(gpa, size);
+    return this.controllers.lapicRead(this.currentCpu, gpa, size) ?? this.mmio.read(gpa, size);
   }
 
   mmioWrite(gpa: number, size: 1 | 2 | 4, value: number): void {
-    const lapic = this.lapics[this.currentCpu];
-    const offset = gpa - lapic.mmioBase;
-    if (offset >= 0 && offset < 0x1000 && lapic.mmioEnabled) lapic.mmioWrite(offset, size, value);
-    else this.mmio.write(gpa, size, value);
+    if (!this.controllers.lapicWrite(this.currentCpu, gpa, size, value)) this.mmio.write(gpa, size, value);
   }
 
   readMsr(cpu: number, msr: number): MsrValue | undefined {
-    return isLapicMsr(msr) ? this.lapics[cpu].readMsr(msr) : undefined;
+    return this.controllers.readMsr(cpu, msr);
   }
 
   writeMsr(cpu: number, msr: number, low: number, high: number): boolean {
-    return isLapicMsr(msr) && this.lapics[cpu].writeMsr(msr, low, high);
+    return this.controllers.writeMsr(cpu, msr, low, high);
   }
 
   acknowledgeInterrupt(cpu: number): number {
-    return this.lapics[cpu].acknowledge();
+    return this.controllers.acknowledge(cpu);
   }
 
   readCr8(cpu: number): number {
-    return this.lapics[cpu].cr8;
+    return this.controllers.readCr8(cpu);
   }
 
   writeCr8(cpu: number, value: number): void {
-    this.lapics[cpu].cr8 = value;
+    this.controllers.writeCr8(cpu, value);
   }
 
   readTsc(_cpu: number): number {
@@ -400,14 +366,11 @@ export class Board {
   save(): BoardState {
     return {
       version: 1,
-      pic: this.pic.save(),
-      pit: this.pit.save(),
+      ...this.controllers.save(),
       rtc: this.rtc.save(),
       i8042: this.i8042.save(),
       uarts: this.uarts.map((uart) => uart.save()),
       pm: this.pm.save(),
-      ioapic: this.ioapic.save(),
-      lapics: this.lapics.map((lapic) => lapic.save()),
       pciAddress: this.configPorts.address,
       pci: this.pci.save(),
     };
@@ -421,11 +384,7 @@ export class Board {
    */
   restore(state: BoardState): void {
     requireVersion('board', state, 1);
-    if (state.lapics.length !== this.lapics.length) {
-      throw new RangeError(`The snapshot has ${state.lapics.length} vCPUs; this machine has ${this.lapics.length}.`);
-    }
     this.poweredOn = true;
-    this.pit.restore(state.pit);
     this.rtc.restore(state.rtc);
     this.i8042.restore(state.i8042);
     this.uarts.forEach((uart, i) => {
@@ -434,19 +393,7 @@ export class Board {
     this.pm.restore(state.pm);
     this.configPorts.address = state.pciAddress;
     this.pci.restore(state.pci);
-    this.pic.restore(state.pic);
-    this.ioapic.restore(state.ioapic);
-    this.lapics.forEach((lapic, i) => {
-      lapic.restore(state.lapics[i]);
-    });
+    this.controllers.restore(state);
+    this.pci.resume();
   }
-}
-
-function isLapicMsr(msr: number): boolean {
-  return (
-    (msr >= MSR_X2APIC_FIRST && msr <= MSR_X2APIC_LAST) ||
-    msr === MSR_TSC_DEADLINE ||
-    msr === MSR_APIC_BASE ||
-    msr === MSR_TSC_ADJUST
-  );
 }

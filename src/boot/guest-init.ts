@@ -8,6 +8,8 @@
  * A run hands its command over as a second, tiny archive behind the cached one (`overlayCpio`), since the kernel's command
  * line holds only 2047 bytes. Kernel command line words:
  *   tv.do=shell|report|poweroff|reboot|none   what to do without a command (default shell); vmm.do= is the same
+ *   tv.root=auto|none|DEVICE|LABEL=L|UUID=U   the disk whose system takes over from tv.do=shell; auto (the default) is the first
+ *                                             disk or partition with a /sbin/init
  *   tv.size=ROWSxCOLUMNS                      the console's window
  *   tv.mods=a,b                               modules to load besides those of the PCI devices that are there
  *   tv.mark                                   print `BOOT-OK <uptime>` first, for measuring
@@ -21,12 +23,13 @@ export const INIT_SCRIPT = `#!/bin/busybox sh
 /bin/busybox mount -t proc proc /proc
 set -f
 read -r words </proc/cmdline
-DO=shell SIZE= MODULES= COMMAND= TERMINAL= STDIN= DIR=/root
+DO=shell ROOT=auto SIZE= MODULES= COMMAND= TERMINAL= STDIN= DIR=/root
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TERM=linux PS1='\\u@\\h:\\w\\$ '
 for word in $words; do
   case $word in
     tv.mark) read -r up rest </proc/uptime; echo "BOOT-OK $up" ;;
     tv.do=*|vmm.do=*) DO=\${word#*=} ;;
+    tv.root=*) ROOT=\${word#*=} ;;
     tv.size=*) SIZE=\${word#*=} ;;
     tv.mods=*) MODULES=\${word#*=} ;;
   esac
@@ -52,6 +55,13 @@ modules() { # bus directory
 }
 modules /sys/bus/pci/devices
 [ ! -d /sys/bus/virtio ] || modules /sys/bus/virtio/devices
+# Cards get what the network gives them: at once where it answers, else in the background, for as long as it takes.
+for card in /sys/class/net/eth*; do
+  [ -e "$card" ] || continue
+  card=\${card##*/}
+  ip link set "$card" up
+  udhcpc -i "$card" -b -q -S -t 2 -T 1 </dev/null >/dev/null 2>&1
+done
 if [ -n "$MODULES" ]; then IFS=,; modprobe -a $MODULES; unset IFS; fi
 
 resize() { # device: SIZE is ROWSxCOLUMNS
@@ -126,6 +136,43 @@ on_pipes() {
   finish $status
 }
 
+has_system() { # device: mounted read-only on /newroot where it has a first program
+  [ -b "$1" ] || return 1
+  # Looking changes nothing: without its journal's being replayed first.
+  mount -t ext4 -o ro,noload "$1" /newroot 2>/dev/null || mount -o ro "$1" /newroot 2>/dev/null || return 1
+  # A link may lead to a place that is right only once this is the root.
+  if [ -x /newroot/sbin/init ] || [ -L /newroot/sbin/init ]; then
+    umount /newroot
+    mount -t ext4 -o ro "$1" /newroot 2>/dev/null || mount -o ro "$1" /newroot
+    return
+  fi
+  umount /newroot
+  return 1
+}
+boot_disk() { # the system on a disk, read-only: its own first program checks it and makes it writable
+  case $ROOT in
+    none) return ;;
+    auto) set -- /dev/vd? /dev/vd?[0-9]* ;;
+    *=*) set -- $(findfs "$ROOT") ;;
+    *) set -- "$ROOT" ;;
+  esac
+  modprobe -q ext4 2>/dev/null
+  mkdir -p /newroot
+  for device in "$@"; do
+    has_system "$device" || continue
+    # The kernel's modules, where the disk has none that fit.
+    release=$(uname -r)
+    if [ -d /newroot/lib/modules ] && [ ! -d "/newroot/lib/modules/$release" ]; then
+      mount -t tmpfs -o mode=755 modules /newroot/lib/modules
+      cp -r "/lib/modules/$release" /newroot/lib/modules/
+    fi
+    umount /dev/pts
+    for directory in proc sys dev; do mount --move /$directory /newroot/$directory; done
+    exec switch_root -c /dev/console /newroot /sbin/init
+  done
+  [ "$ROOT" = auto ] || echo "There is no system on $ROOT; this is the initial RAM disk."
+}
+
 if [ -n "$COMMAND" ]; then
   exec 5<>/dev/ttyS2 2>/dev/null # What the shell itself says of ended processes is for nobody.
   stty raw -echo 115200 <&5
@@ -140,6 +187,7 @@ case $DO in
   reboot) reboot -f ;;
   none) ;;
   *)
+    boot_disk
     resize /dev/console
     control /dev/console 2>/dev/null &
     cd /root
@@ -147,6 +195,24 @@ case $DO in
     poweroff -f ;;
 esac
 while :; do sleep 100000; done
+`;
+
+/** What udhcpc runs when it has news: `etc/udhcpc/default.script`, where Debian's busybox looks for it. */
+export const DHCP_SCRIPT = `#!/bin/busybox sh
+# busybox's udhcpc tells by words and variables.
+case $1 in
+  deconfig)
+    ip -4 addr flush dev "$interface"
+    ip link set "$interface" up ;;
+  bound|renew)
+    ip -4 addr flush dev "$interface"
+    ip addr add "$ip/\${mask:-24}" broadcast "\${broadcast:-+}" dev "$interface"
+    for gateway in $router; do ip route add default via "$gateway" dev "$interface" && break; done
+    {
+      [ -z "$domain" ] || echo "search $domain"
+      for server in $dns; do echo "nameserver $server"; done
+    } >/etc/resolv.conf ;;
+esac
 `;
 
 /** What a run asks of the guest. */

@@ -2,7 +2,7 @@
 
 import { type CpioEntry, withParents, writeCpio } from './cpio.js';
 import { crc32 } from './crc32.js';
-import { INIT_SCRIPT } from './guest-init.js';
+import { DHCP_SCRIPT, INIT_SCRIPT } from './guest-init.js';
 
 const encoder = new TextEncoder();
 
@@ -62,6 +62,7 @@ function fixedEntries(busybox: Uint8Array): CpioEntry[] {
     { type: 'char', path: 'dev/console', mode: 0o600, major: 5, minor: 1 },
     { type: 'char', path: 'dev/null', mode: 0o666, major: 1, minor: 3 },
     script('init', INIT_SCRIPT),
+    script('etc/udhcpc/default.script', DHCP_SCRIPT),
     { type: 'file', path: 'bin/busybox', mode: 0o755, data: busybox },
     ...DIRECT.map((name) => script(`bin/${name}`, `#!/bin/sh\nexec /bin/busybox ${name} -f\n`)),
   ];

@@ -1,12 +1,13 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { TestMemory } from '../engine/testing.js';
 import { SetupHeader } from './bzimage.js';
 import { E820Type, pcMemoryMap } from './e820.js';
 import { LowMemory } from './entry-state.js';
 import { BootError } from './errors.js';
 import { type LinuxBoot, parseKernel, planLinux } from './linux.js';
 import { applyBoot, type BootPlan } from './plan.js';
-import { makeBzImage, makeElf, pvhNote, TestMemory, TestVcpu } from './testing.js';
+import { makeBzImage, makeElf, pvhNote, TestVcpu } from './testing.js';
 
 const MIB = 1 << 20;
 const code = new Uint8Array(5000).fill(0x90);
@@ -34,7 +35,7 @@ function booted(file: Uint8Array, options: Partial<LinuxBoot> = {}) {
   const memory = new TestMemory(64 * MIB);
   const vcpu = new TestVcpu();
   applyBoot(memory, vcpu, plan(file, options));
-  const bytes = memory.regions[0].bytes;
+  const bytes = memory.pieces[0].bytes;
   return { memory, vcpu, bytes, view: new DataView(bytes.buffer), state: vcpu.getState() };
 }
 
@@ -247,7 +248,7 @@ describe('carrying a plan out', () => {
     applyBoot(memory, new TestVcpu(), boot);
     const pages = () => memory.written.filter((w) => w.gpa >= 0x10_0000).map((w) => (w.gpa - 0x10_0000) / 4096);
     expect(pages()).toEqual([0, 3]);
-    memory.regions[0].bytes.fill(0xcc, 0x10_0000, 0x10_0000 + 7 * 4096);
+    memory.pieces[0].bytes.fill(0xcc, 0x10_0000, 0x10_0000 + 7 * 4096);
     applyBoot(memory, new TestVcpu(), boot);
     expect([...memory.view(0x10_0000 + 4096, 2)]).toEqual([0, 0]);
     expect(memory.view(0x10_0000 + 4 * 4096, 2 * 4096).every((byte) => byte === 0)).toBe(true);

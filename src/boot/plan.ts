@@ -58,8 +58,8 @@ export interface RamRange {
   readonly length: number;
 }
 
-export function ramRanges(memory: GuestMemory): RamRange[] {
-  return memory.regions.map(({ gpa, bytes }) => ({ gpa, length: bytes.length }));
+export function ramRanges(memory: GuestMemory): readonly RamRange[] {
+  return memory.regions;
 }
 
 /** @throws BootError where a piece of the plan lies outside RAM, or two pieces overlap. */

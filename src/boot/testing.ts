@@ -1,6 +1,6 @@
 /** Kernels for tests: ELF files and bzImages made to order, and a machine's memory and vCPU that only remember. */
 
-import type { GuestMemory, MemoryRegion, Vcpu, VcpuState } from '../engine/contract.js';
+import type { Vcpu, VcpuState } from '../engine/contract.js';
 import { HDRS, SetupHeader } from './bzimage.js';
 
 export interface TestSegment {
@@ -104,36 +104,6 @@ export function makeBzImage(options: TestBzImage = {}): Uint8Array {
   file.fill(0x90, setup, setup + 0x400);
   file.set(payload, setup + 0x400);
   return file;
-}
-
-/** RAM from 0 to `size`, which counts the pages written. */
-export class TestMemory implements GuestMemory {
-  readonly size: number;
-  readonly regions: readonly MemoryRegion[];
-  readonly written: { gpa: number; length: number }[] = [];
-
-  constructor(size: number) {
-    this.size = size;
-    this.regions = [{ gpa: 0, bytes: new Uint8Array(size) }];
-  }
-
-  view(gpa: number, length: number): Uint8Array {
-    if (!this.contains(gpa, length)) throw new RangeError(`not RAM: ${gpa}`);
-    return this.regions[0].bytes.subarray(gpa, gpa + length);
-  }
-
-  contains(gpa: number, length: number): boolean {
-    return gpa >= 0 && gpa + length <= this.size;
-  }
-
-  write(gpa: number, bytes: Uint8Array): void {
-    this.view(gpa, bytes.length).set(bytes);
-    this.dirtied(gpa, bytes.length);
-  }
-
-  dirtied(gpa: number, length: number): void {
-    this.written.push({ gpa, length });
-  }
 }
 
 /** Remembers the state that it has been given. */

@@ -7,13 +7,18 @@ import { PACKAGE_ROOT } from '../host/node/package.js';
 import { Status, UsageError } from './status.js';
 
 /** Errors whose message is a sentence for the user. Named, since their modules are loaded late. */
-const EXPECTED = ['ConfigError', 'FileError', 'BootError', 'GuestError', 'UsageError'];
+const EXPECTED = ['ConfigError', 'EngineError', 'FileError', 'BootError', 'GuestError', 'UsageError'];
 const USAGE = ['ConfigError', 'UsageError'];
 
 /** The arguments before the first `--`, and the command after it. */
 function splitCommand(argv: readonly string[]): { own: string[]; command: string[] | undefined } {
   const at = argv.indexOf('--');
   return at < 0 ? { own: [...argv], command: undefined } : { own: argv.slice(0, at), command: argv.slice(at + 1) };
+}
+
+/** An option that may be repeated. */
+function list(value: string, earlier: readonly string[] = []): string[] {
+  return [...earlier, value];
 }
 
 function version(): string {
@@ -48,13 +53,22 @@ function program(command: string[] | undefined, end: (status: number) => void): 
     .option('--memory <size>', 'memory, such as 512M or 2G', '512M')
     .option('--cpus <n>', 'virtual processors', '1')
     .addOption(new Option('--engine <engine>', 'what runs the processors').choices(ENGINES).default('auto'))
+    .option('--pin <vcpu:cpu>', 'bind a vCPU’s thread to a processor of the host (KVM); may be repeated', list)
     .addOption(new Option('--arch <arch>', 'kind of processor').choices(ARCHITECTURES).default('amd64'))
+    .option('--disk <file>', 'a disk: FILE[,readonly][,format=raw|qcow2]; may be repeated', list)
+    .option('--net <network>', 'user[,host-loopback=on][,hostfwd=…], tap=NAME, bridge=NAME, socket=PATH or none', list)
+    .option('--mac <address>', 'the network device’s address', list)
+    .option('--rng', 'a source of random numbers')
+    .option('--balloon', 'memory that the guest does not use goes back to the host')
+    .option('--share <folder>', 'a folder of the host: DIR[,tag=T][,readonly]; may be repeated', list)
+    .option('--vsock <path>', 'sockets between guest and host: PATH[,cid=N]')
     .option('--timeout <seconds>', 'end the guest after this time (status 124)')
     .option('--stats [file]', 'write statistics as JSON; without a file, show them at the end')
     .option('--no-reboot', 'end when the guest restarts, instead of starting it afresh')
     .option('--deterministic', 'time follows the instructions, date and entropy are fixed')
     .option('--strict-io', 'end when the guest uses a port that no device has')
     .option('--no-strict-msr', 'ignore unknown MSRs instead of raising #GP in the guest')
+    .option('--virtio-strict', 'end when a driver breaks the virtio standard')
     .option('--verbose', 'tell what happens, and show the console of a command’s guest')
     .addHelpText(
       'after',
@@ -68,6 +82,12 @@ function program(command: string[] | undefined, end: (status: number) => void): 
       end(await run(guest, command, options));
     });
 
+  // Only for the help: its own command line is not ours to parse.
+  main
+    .command('lguest')
+    .summary('run a guest with lguest’s command line')
+    .usage('[options] <mem-in-mb> vmlinux [args...]');
+
   main
     .command('doctor')
     .description('Says what works on this machine, and why something does not.')
@@ -80,16 +100,29 @@ function program(command: string[] | undefined, end: (status: number) => void): 
 }
 
 async function main(argv: readonly string[]): Promise<number> {
+  if (argv[0] === 'lguest') {
+    const { lguest } = await import('./lguest.js');
+    return guarded(() => lguest(argv.slice(1)));
+  }
+  return guarded(() => runProgram(argv));
+}
+
+async function runProgram(argv: readonly string[]): Promise<number> {
   const { own, command } = splitCommand(argv);
   let status: number = Status.ok;
+  const commands = program(command, (value) => (status = value));
+  if (own.length === 0) {
+    process.stderr.write(commands.helpInformation());
+    return Status.usage;
+  }
+  await commands.parseAsync(own, { from: 'user' });
+  return status;
+}
+
+/** The status, also where an error ends the work: one for the user is told in its sentence, one of ours with its trace. */
+async function guarded(work: () => Promise<number>): Promise<number> {
   try {
-    const commands = program(command, (value) => (status = value));
-    if (own.length === 0) {
-      process.stderr.write(commands.helpInformation());
-      return Status.usage;
-    }
-    await commands.parseAsync(own, { from: 'user' });
-    return status;
+    return await work();
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? Status.ok : Status.usage;
     if (error instanceof Error && EXPECTED.includes(error.name)) {

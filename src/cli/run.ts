@@ -1,20 +1,12 @@
-/** `typevisor run`: makes a machine of the command line, connects it with the terminal and says how it ended. */
+/** `typevisor run`: makes a machine and its guest of the command line; `launch.ts` runs them. */
 import { exitStatus, overlayCpio, shellCommand } from '../boot/guest-init.js';
-import { type MachineConfig, machineConfig, parseSeconds, parseSize, parseWhole } from '../config/config.js';
+import { type MachineConfig, machineConfig, parsePin, parseSeconds, parseSize, parseWhole } from '../config/config.js';
+import { parseDisk, parseMac, parseNet, parseShare, parseVsock } from '../config/devices.js';
 import { fetchDebianGuest, type GuestArch } from '../host/node/debian.js';
-import { chooseEngine } from '../host/node/engine.js';
-import { ESCAPE_HELP } from '../host/node/escape.js';
-import { onUnplannedExit } from '../host/node/exits.js';
-import { writeWhole } from '../host/node/files.js';
-import { NodeHost } from '../host/node/host.js';
-import { createLinuxMachine, type Input } from '../host/node/machine.js';
-import { Sampler } from '../host/node/sampler.js';
-import { hasTerminal, Session, type SessionKind } from '../host/node/session.js';
-import type { Machine, MachineResult } from '../machine/machine.js';
-import { Progress } from './progress.js';
-import { crashReport } from './report.js';
-import { type StatsContext, statsJson, statsLines, timeLines } from './stats.js';
-import { Status, statusOf, UsageError } from './status.js';
+import type { Session, SessionKind } from '../host/node/session.js';
+import { type GuestFiles, type Job, launch, say, unseenLines } from './launch.js';
+import type { Progress } from './progress.js';
+import { Status, UsageError } from './status.js';
 
 /** What commander hands over: every value as it was typed. */
 export interface RunOptions {
@@ -24,6 +16,7 @@ export interface RunOptions {
   readonly memory?: string;
   readonly cpus?: string;
   readonly engine?: string;
+  readonly pin?: readonly string[];
   readonly arch?: string;
   readonly timeout?: string;
   /** The file, or true where there is none. */
@@ -33,13 +26,19 @@ export interface RunOptions {
   readonly deterministic?: boolean;
   readonly strictIo?: boolean;
   readonly strictMsr?: boolean;
+  readonly virtioStrict?: boolean;
+  readonly disk?: readonly string[];
+  readonly net?: readonly string[];
+  readonly mac?: readonly string[];
+  readonly rng?: boolean;
+  readonly balloon?: boolean;
+  readonly share?: readonly string[];
+  readonly vsock?: string;
 }
 
 /** Guests that Typevisor knows how to get. */
 const GUESTS = ['debian'] as const;
 type GuestName = (typeof GUESTS)[number];
-/** Busiest ports and pages that are listed. */
-const BUSIEST = 10;
 
 /** The request, understood and checked. */
 interface Request {
@@ -78,6 +77,7 @@ export function understand(
     memory: options.memory === undefined ? undefined : parseSize(options.memory, '--memory'),
     cpus: options.cpus === undefined ? undefined : parseWhole(options.cpus, '--cpus'),
     engine: options.engine,
+    pins: options.pin?.map((text) => parsePin(text)),
     arch: options.arch,
     timeout: options.timeout === undefined ? undefined : parseSeconds(options.timeout, '--timeout'),
     deterministic: options.deterministic,
@@ -85,106 +85,48 @@ export function understand(
     reboot: kind === 'console' && options.reboot !== false,
     strictIo: options.strictIo,
     strictMsr: options.strictMsr,
+    strictVirtio: options.virtioStrict,
     detailedExits: options.verbose === true || options.stats !== undefined,
+    ...deviceSettings(options),
   });
   return { guest: guest as GuestName | undefined, command, options, config, kind };
 }
 
-interface GuestFiles {
-  readonly name: string;
-  readonly kernel: Input;
-  readonly initrd: readonly Input[];
-  readonly append: readonly string[];
+/** @throws ConfigError */
+function deviceSettings({ disk = [], net = [], mac = [], share = [], ...options }: RunOptions): Partial<MachineConfig> {
+  const nets = net.map((text) => parseNet(text)).filter((asked) => asked !== undefined);
+  if (mac.length > nets.length)
+    throw new UsageError(`--mac is given ${mac.length} times for ${nets.length} networks; give as many --net.`);
+  return {
+    disks: disk.map((text) => parseDisk(text)),
+    nets: nets.map((asked, i) => (mac[i] === undefined ? asked : { ...asked, mac: parseMac(mac[i]) })),
+    shares: share.map((text, i) => parseShare(text, i)),
+    ...(options.rng !== undefined && { rng: options.rng }),
+    ...(options.balloon !== undefined && { balloon: options.balloon }),
+    ...(options.vsock !== undefined && { vsock: parseVsock(options.vsock) }),
+  };
 }
 
 /** Runs the guest to its end. Returns the exit status. */
-export async function run(
+export function run(
   guest: string | undefined,
   command: readonly string[] | undefined,
   options: RunOptions,
 ): Promise<number> {
   const request = understand(guest, command, options, process.stdin.isTTY);
-  const { config, kind } = request;
-  const progress = new Progress(process.stderr, kind === 'command');
-  const host = new NodeHost();
-  const fetching = new AbortController();
-  let machine: Machine | undefined;
-  let session: Session | undefined;
-  const handlers = onUnplannedExit({
-    cleanUp: () => session?.close(),
-    interrupt: () => {
-      // Fetching leaves nothing half-made behind if it gets the time to tidy up.
-      if (machine === undefined) fetching.abort();
-      return machine === undefined;
-    },
+  return launch({
+    program: 'typevisor',
+    guest: guest ?? 'kernel',
+    config: request.config,
+    kind: request.kind,
+    keys: 'prefix',
+    verbose: options.verbose === true,
+    quiet: request.kind === 'command',
+    stats: options.stats,
+    tellsSize: guest !== undefined,
+    files: (session, progress, signal) => guestFiles(request, session, progress, signal),
+    end: (reason, session) => end(reason, request.kind, session),
   });
-  try {
-    const engine = chooseEngine(config.engine);
-    session = new Session({
-      kind,
-      stdin: process.stdin,
-      stdout: process.stdout,
-      stderr: process.stderr,
-      showConsole: options.verbose === true,
-      tellsSize: request.guest !== undefined,
-      onFirstOutput: () => progress.clear(),
-      onInput: () => host.wake(),
-      onAction: (action) => {
-        if (action === 'quit') machine?.powerOff();
-        else process.stderr.write(`\r\n${ESCAPE_HELP.join('\r\n')}\r\n`);
-      },
-    });
-    const files = await guestFiles(request, session, progress, fetching.signal);
-    if (handlers.signalled !== undefined) return handlers.signalled;
-    const verbose = (line: string) => {
-      if (options.verbose) progress.note(line);
-    };
-    verbose(`Engine: ${engine.name} (${engine.reason}).`);
-    verbose(`Kernel command line: ${files.append.join(' ')}`);
-    const current = session;
-    machine = createLinuxMachine({
-      config,
-      kernel: files.kernel,
-      initrd: files.initrd,
-      append: files.append.join(' '),
-      serial: current.ports,
-      host,
-      engine,
-      flush: () => current.flush(),
-      onWarning: verbose,
-      onBoot: (description) => verbose(`Entering ${description}.`),
-      onReset: () => verbose('The guest starts afresh.'),
-    });
-    const reader = stopWhenReaderLeaves(machine);
-    const wayOut = hasTerminal(kind, process.stdin, process.stdout) ? ' (Ctrl-a x ends it)' : '';
-    progress.say(`Booting ${files.name}${wayOut}`);
-    const prepareMs = performance.now();
-    session.open();
-    const sampler = options.stats === undefined ? undefined : await Sampler.start();
-    const result = await machine.start().finally(() => sampler?.stop());
-    session.close();
-    progress.clear();
-    const status = reader.left ? 128 + 13 : tell(result, request, session);
-    const stats = machine.stats();
-    const samples = sampler?.samples;
-    if (options.verbose || options.stats === true)
-      for (const line of statsLines(stats, machine.exits.busiest(BUSIEST))) progress.note(line);
-    if (options.stats === true) for (const line of timeLines(stats, samples)) progress.note(line);
-    if (typeof options.stats === 'string') {
-      const json = statsJson(stats, samples, context(machine, result, status, request, engine.name, prepareMs));
-      writeWhole(options.stats, json, 'statistics file');
-    }
-    return status;
-  } catch (error) {
-    if (handlers.signalled !== undefined) return handlers.signalled;
-    throw error;
-  } finally {
-    session?.close();
-    progress.clear();
-    await drained(process.stdout);
-    await drained(process.stderr);
-    handlers.remove();
-  }
 }
 
 async function guestFiles(
@@ -219,83 +161,25 @@ async function guestFiles(
   };
 }
 
-/** Says how it ended where that is worth saying, and returns the exit status. */
-function tell(result: MachineResult, request: Request, session: Session): number {
-  const { kind, config } = request;
-  const say = (lines: readonly string[]) => {
-    process.stderr.write(`${session.isMidLine ? '\n' : ''}${lines.join('\n')}\n`);
-  };
-  const unseen = session.unseenConsole === '' ? [] : ['The last lines of its console:', session.unseenConsole];
-  switch (result.reason) {
+/** The guest's own end, or the operator's. A command's guest must have said its status before. */
+function end(reason: Parameters<Job['end']>[0], kind: SessionKind, session: Session): number {
+  switch (reason) {
     case 'poweroff': {
       if (kind !== 'command') return Status.ok;
       const status = exitStatus(session.controlText);
       if (status !== undefined) return status;
-      say(['typevisor: The guest switched itself off before the command had ended.', ...unseen]);
+      say(session, ['typevisor: The guest switched itself off before the command had ended.', ...unseenLines(session)]);
       return Status.error;
     }
     case 'reset':
       if (kind === 'console') return Status.ok;
-      say(['typevisor: The guest restarted instead of finishing; its kernel may have panicked.', ...unseen]);
+      say(session, [
+        'typevisor: The guest restarted instead of finishing; its kernel may have panicked.',
+        ...unseenLines(session),
+      ]);
       return Status.error;
     case 'quit':
       if (session.isMidLine) process.stderr.write('\n');
       return Status.ok;
-    case 'halt':
-      say(['typevisor: The guest halted for good, with interrupts off on every vCPU.', ...unseen]);
-      return statusOf(result);
-    case 'timeout':
-      say([`typevisor: The guest was ended after ${config.timeout} s, as --timeout asks.`]);
-      return statusOf(result);
-    case 'shutdown':
-    case 'error': {
-      const what = result.reason === 'shutdown' ? 'The guest crashed' : 'The machine stopped';
-      const report = result.crash === undefined ? [] : crashReport(result.crash);
-      const cause = result.cause instanceof Error && request.options.verbose ? [result.cause.stack ?? ''] : [];
-      say([`typevisor: ${what}: ${result.detail}`, ...report, ...cause, ...unseen]);
-      return statusOf(result);
-    }
   }
-}
-
-function context(
-  machine: Machine,
-  result: MachineResult,
-  status: number,
-  { guest, config }: Request,
-  engine: string,
-  prepareMs: number,
-): StatsContext {
-  return {
-    guest: guest ?? 'kernel',
-    engine,
-    arch: config.arch,
-    memory: config.memory,
-    cpus: config.cpus,
-    result: result.reason,
-    status,
-    prepareMs,
-    rss: process.memoryUsage.rss(),
-    rssPeak: process.resourceUsage().maxRSS * 1024,
-    busiest: machine.exits.busiest(BUSIEST),
-  };
-}
-
-/** `typevisor run … | head`: when nobody reads any more, the guest ends. */
-function stopWhenReaderLeaves(machine: Machine): { readonly left: boolean } {
-  const reader = { left: false };
-  process.stdout.on('error', () => {
-    reader.left = true;
-    machine.powerOff();
-  });
-  return reader;
-}
-
-/** Waits until what was written is out, so that exiting loses nothing. */
-function drained(stream: NodeJS.WriteStream): Promise<void> {
-  if (stream.destroyed || stream.writableLength === 0) return Promise.resolve();
-  return new Promise((resolve) => {
-    stream.once('error', () => resolve());
-    stream.write('', () => resolve());
-  });
 }

@@ -68,14 +68,16 @@ describe('a machine configuration', () => {
   });
 
   test.each([
-    [{ memory: 8192 * MIB }, /8 GiB of memory is more than .*; give at most 4032M\.$/],
-    [{ memory: LARGEST_MEMORY + MIB }, /at most 4032M\.$/],
-    [{ memory: MIB }, /^memory must be a whole number of MiB from 2M to 4032M, such as 512M, not 1 MiB\.$/],
+    [{ memory: 8192 * MIB, engine: 'soft' }, /8 GiB of memory is more than .*; give at most 4032M, or --engine kvm\.$/],
+    [{ memory: LARGEST_MEMORY + MIB }, /^memory must be a whole number of MiB from 2M to 523264M/],
+    [{ engine: 'kvm', deterministic: true }, /give --engine soft\.$/],
+    [{ pins: [{ vcpu: 1, cpu: 0 }] }, /^There is no vCPU 1 to pin/],
+    [{ memory: MIB }, /^memory must be a whole number of MiB from 2M to 523264M, such as 512M, not 1 MiB\.$/],
     [{ memory: 64 * MIB + 1 }, /^memory must be a whole number of MiB/],
     [{ memory: Number.NaN }, /^memory must be/],
     [{ cpus: 0 }, /^cpus must be a whole number from 1 to 16, not 0\.$/],
     [{ cpus: 1.5 }, /^cpus must be a whole number/],
-    [{ engine: 'kvm' }, /^engine must be one of auto, soft, not "kvm"\.$/],
+    [{ engine: 'steam' }, /^engine must be one of auto, kvm, soft, not "steam"\.$/],
     [{ arch: 'arm64' }, /^arch must be one of amd64, i386, not "arm64"\.$/],
     [{ timeout: 0 }, /^timeout must be a number of seconds greater than 0, not 0\.$/],
     [{ strictIo: 'yes' }, /^strictIo must be of type boolean, not "yes"\.$/],

@@ -18,8 +18,13 @@ export interface GuestMemory {
   /** RAM as contiguous pieces, ascending by gpa: below the PCI hole, and above 4 GiB. */
   readonly regions: readonly MemoryRegion[];
   /**
-   * A live view of guest RAM. The bytes must lie in one region.
-   * @throws RangeError where [gpa, gpa+length) is not wholly RAM.
+   * RAM as live arrays, ascending: each region in one, or in several that overlap, so that whatever lies in one region and
+   * is at most 512 MiB long (WHOLE_IN_A_PIECE) lies whole in one of them.
+   */
+  readonly pieces: readonly MemoryPiece[];
+  /**
+   * A live view of guest RAM. The bytes must lie in one region, and be at most 1 GiB (LONGEST_VIEW).
+   * @throws RangeError where [gpa, gpa+length) is not wholly RAM, or too long.
    */
   view(gpa: number, length: number): Uint8Array;
   /** Whether [gpa, gpa+length) lies wholly inside one region of RAM. */
@@ -33,10 +38,21 @@ export interface GuestMemory {
   dirtied(gpa: number, length: number): void;
 }
 
+/** No bytes: a region may be longer than an array can be. */
 export interface MemoryRegion {
+  readonly gpa: number;
+  readonly length: number;
+}
+
+export interface MemoryPiece {
   readonly gpa: number;
   readonly bytes: Uint8Array;
 }
+
+export const WHOLE_IN_A_PIECE = 0x2000_0000;
+
+/** Of one view of guest RAM, in bytes. */
+export const LONGEST_VIEW = 0x4000_0000;
 
 /** An MSR's 64 bits as two unsigned halves: no bigint where a guest can ask a million times a second. */
 export interface MsrValue {
@@ -191,7 +207,10 @@ export const NO_STATS: EngineStats = {
 
 export interface Vcpu {
   readonly index: number;
-  /** Runs at most about `budget` instructions (an integer from 1 to 2^31-1; overrun: one block). */
+  /**
+   * Runs at most about `budget` instructions (an integer from 1 to 2^31-1; overrun: one block). An engine that can't count
+   * them (`countsInstructions`) takes one for a microsecond, here and in `instructions`.
+   */
   run(budget: number): Exit;
   /**
    * Instructions since the vCPU was made: the deterministic clock. Attempts that faulted count, and a long REP string
@@ -226,8 +245,56 @@ export interface Engine {
   readonly name: string;
   readonly memory: GuestMemory;
   readonly vcpus: readonly Vcpu[];
+  /** Whether `Vcpu.instructions` counts instructions: what a deterministic machine needs. */
+  readonly countsInstructions: boolean;
+  /** Interrupt controllers that the engine has in place of the machine's. */
+  readonly controllers?: EngineControllers | undefined;
+  /** vCPUs that run by themselves; without it the machine gives each of them its slices with `Vcpu.run`. */
+  readonly parallel?: ParallelVcpus | undefined;
   close(): void;
 }
+
+/** 8259 pair, IOAPIC, local APICs and PIT of an engine: a board drives their inputs, and sees nothing else of them. */
+export interface EngineControllers {
+  readonly ioapicPins: number;
+  /** Level of an input of the 8259 pair, by ISA interrupt. */
+  setPicInput(irq: number, level: boolean): void;
+  setIoapicPin(pin: number, level: boolean): void;
+  /** A message-signalled interrupt: a write of `data` to `address`. */
+  signalMsi(address: number, data: number): void;
+  /** The 8259 pair's edge/level control registers: a bit for each ISA interrupt that is a level. */
+  setLevelInputs(mask: number): void;
+}
+
+/**
+ * vCPUs that run all at once, each on a thread of the engine's. They ask for what they need of the machine and wait; the
+ * machine's thread answers when it serves: calls of `ExitSink` and ends of runs happen there and nowhere else.
+ */
+export interface ParallelVcpus {
+  /** Lets all vCPUs run. */
+  start(): void;
+  /** Stops them: afterwards their state may be looked at and changed until the next `start`. */
+  stop(): void;
+  /**
+   * Answers what is asked for now; where nothing is, waits at most `ns` for it.
+   * @param server told whose turn it is, and of runs that have ended: such a vCPU rests until the next `start`
+   * @returns how many were served
+   */
+  serve(ns: number, server: VcpuServer): number;
+  /** Calls `ring` in the event loop whenever something is asked for; undefined: no longer. */
+  onRequest(ring: (() => void) | undefined): void;
+}
+
+export interface VcpuServer {
+  select(vcpu: Vcpu): void;
+  ended(vcpu: Vcpu, exit: Exit): void;
+}
+
+/**
+ * Who has the interrupt controllers: the machine all of them; an engine that can the local APICs (split), or local APICs,
+ * IOAPIC, 8259s and PIT (kernel).
+ */
+export type IrqchipMode = 'machine' | 'split' | 'kernel';
 
 export interface EngineConfig {
   /** RAM in bytes: a multiple of 1 MiB. */
@@ -238,6 +305,8 @@ export interface EngineConfig {
   tscHz: number;
   /** 'amd64' offers long mode; 'i386' hides it (CPUID LM clear). Default amd64. */
   arch?: 'amd64' | 'i386';
+  /** Default machine. An engine that has no interrupt controllers of its own knows no other. */
+  irqchip?: IrqchipMode;
 }
 
 /** Where the PCI hole starts: RAM above this moves to 4 GiB. */

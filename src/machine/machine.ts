@@ -9,10 +9,13 @@ import type { Clock } from '../devices/device.js';
 import {
   type Engine,
   type EngineConfig,
+  type EngineControllers,
   type EngineStats,
   type GuestMemory,
   NO_STATS,
+  type ParallelVcpus,
   type Vcpu,
+  type VcpuServer,
   type VcpuState,
 } from '../engine/contract.js';
 import { GuestClock, InstructionTime, WallTime } from './clock.js';
@@ -28,12 +31,18 @@ const SLICE = 2_000_000;
 const SLICE_SMP = 250_000;
 /** Shortest slice: below, entering the engine costs more than the guest gets. */
 const SLICE_LEAST = 10_000;
+/** While the host does something for the guest: how late it hears that it is done. */
+const SLICE_IO = 100_000;
 /** Slice of a deterministic machine in instructions. */
 const SLICE_INSTRUCTIONS = 200_000;
 /** Longest time between two looks at input and signals. */
 const YIELD_EVERY = 8_000_000;
 /** How often a waiting machine is asked whether it can ever wake up. */
 const DEAD_CHECK_EVERY = 1_000_000_000;
+/** vCPUs that run by themselves have asked for something in so many ns: the thread waits for more in place. */
+const ASKS_OFTEN = 200_000;
+/** Sleeps shorter than this, in ns, are waits in place. */
+const SHORT_SLEEP = 6_000_000;
 /** 2024-01-01, where deterministic machines begin. */
 const FIXED_EPOCH = 1_704_067_200_000;
 /** RFLAGS.IF (SDM vol. 1, 3.4.3.3). */
@@ -43,6 +52,8 @@ const IF = 1n << 9n;
 export interface BoardParts {
   readonly memory: GuestMemory;
   readonly cpus: number;
+  /** Interrupt controllers that the engine has in place of the board's. */
+  readonly controllers: EngineControllers | undefined;
   readonly clock: Clock;
   /** Date and time in milliseconds since 1970-01-01 UTC. */
   readonly wallClock: () => number;
@@ -63,6 +74,8 @@ export interface MachineBoard extends Buses {
   /** The vCPU whose accesses come in: the machine sets it before each slice. */
   currentCpu: number;
   attachVcpus(vcpus: readonly Vcpu[]): void;
+  /** The guest's life is over, and its memory goes: nothing of the board may touch it from now on. */
+  close?(): void;
 }
 
 export type MachineState = 'created' | 'running' | 'paused' | 'ended';
@@ -113,6 +126,10 @@ export interface MachineOptions<B extends MachineBoard = MachineBoard> {
   readonly host: Host;
   readonly createEngine: (config: EngineConfig) => Engine | Promise<Engine>;
   readonly createBoard: (parts: BoardParts) => B;
+  /** Called once, before the first engine is made: opens what outlives resets. Rejecting it rejects `start`. */
+  readonly open?: () => Promise<void>;
+  /** Called once at the end, if `open` has succeeded. Rejecting it rejects `start`. */
+  readonly close?: () => Promise<void>;
   /** Puts the guest's software into memory and sets the vCPUs' registers; called at the start and after each reset. */
   boot(engine: Engine, board: B): void | Promise<void>;
   /** Hands collected output to its readers; a promise where they are slow. */
@@ -144,6 +161,7 @@ export class Machine<B extends MachineBoard = MachineBoard> {
   private startedAt = 0;
   private endedAt: number | undefined;
   private lastYield = 0;
+  private lastServed = 0;
   private lastDeadCheck = 0;
   private idleNs = 0;
   private runNs = 0;
@@ -151,6 +169,17 @@ export class Machine<B extends MachineBoard = MachineBoard> {
   private resets = 0;
   /** Counters of the engines before the last reset. */
   private earlier: EngineStats = NO_STATS;
+
+  private readonly server: VcpuServer = {
+    select: (vcpu) => {
+      this.current = vcpu;
+      this.board!.currentCpu = vcpu.index;
+    },
+    ended: (vcpu, exit) => {
+      this.current = undefined;
+      this.exits.dispatch(vcpu, exit);
+    },
+  };
 
   constructor(options: MachineOptions<B>) {
     const { config, host } = options;
@@ -172,7 +201,7 @@ export class Machine<B extends MachineBoard = MachineBoard> {
       refuse: (error) => this.endWithCrash('error', error.message),
       warn: (message) => options.onWarning?.(message),
       onBusy: () => {
-        if (!config.deterministic && host.now() > this.sliceEndHost) this.current?.kick();
+        if (!config.deterministic && (host.due || host.now() > this.sliceEndHost)) this.current?.kick();
       },
       handlers: {
         budget: () => {},
@@ -196,15 +225,22 @@ export class Machine<B extends MachineBoard = MachineBoard> {
   async start(): Promise<MachineResult> {
     if (this.phase !== 'created') throw new Error('This machine has been started before; make a new one.');
     this.startedAt = this.host.now();
+    let opened = false;
     try {
+      await this.options.open?.();
+      opened = true;
       await this.assemble();
       this.setState('running');
       await this.loop();
     } finally {
       this.endedAt = this.host.now();
       this.dismantle();
-      await this.options.flush?.();
-      this.setState('ended');
+      try {
+        if (opened) await this.options.close?.();
+      } finally {
+        await this.options.flush?.();
+        this.setState('ended');
+      }
     }
     return this.result!;
   }
@@ -228,6 +264,11 @@ export class Machine<B extends MachineBoard = MachineBoard> {
   reset(): void {
     this.resetAsked = true;
     this.interrupt();
+  }
+
+  /** Ends the machine because something outside the guest, that it can't do without, has failed. One sentence. */
+  fail(detail: string): void {
+    this.end({ reason: 'error', detail });
   }
 
   /** Ends the machine at once, as pulling the plug does. */
@@ -276,6 +317,7 @@ export class Machine<B extends MachineBoard = MachineBoard> {
     const board = options.createBoard({
       memory: engine.memory,
       cpus: config.cpus,
+      controllers: engine.controllers,
       clock,
       wallClock: config.deterministic ? () => FIXED_EPOCH + clock.now() / 1e6 : () => host.wallClock(),
       readTsc: () => clock.ticks(),
@@ -292,6 +334,7 @@ export class Machine<B extends MachineBoard = MachineBoard> {
     this.board = board;
     this.exits.connect(board);
     board.attachVcpus(engine.vcpus);
+    engine.parallel?.onRequest(() => host.wake());
     await options.boot(engine, board);
   }
 
@@ -307,6 +350,9 @@ export class Machine<B extends MachineBoard = MachineBoard> {
   private dismantle(): void {
     this.earlier = addStats(this.earlier, this.engineStats());
     this.clock.clear();
+    this.engine?.parallel?.onRequest(undefined);
+    this.board?.close?.();
+    this.board = undefined;
     this.engine?.close();
     this.engine = undefined;
   }
@@ -327,6 +373,7 @@ export class Machine<B extends MachineBoard = MachineBoard> {
         continue;
       }
       if (this.phase === 'paused') {
+        this.engine!.parallel?.stop();
         await this.breathe();
         if (this.phase === 'paused') await new Promise<void>((resolve) => (this.unpause = resolve));
         this.unpause = undefined;
@@ -336,8 +383,15 @@ export class Machine<B extends MachineBoard = MachineBoard> {
         if (!this.config.reboot) return this.end({ reason: 'reset' });
         await this.restart();
       }
+      if (this.config.deterministic && host.expecting) {
+        await this.settle(deadline);
+        continue;
+      }
+      host.poll();
       this.clock.fireDue();
-      if (this.runRound()) await this.idle(deadline);
+      const { parallel } = this.engine!;
+      if (parallel !== undefined) await this.serve(parallel, deadline);
+      else if (this.runRound()) await this.idle(deadline);
     }
   }
 
@@ -364,7 +418,8 @@ export class Machine<B extends MachineBoard = MachineBoard> {
       budget = Math.max(1, Math.min(SLICE_INSTRUCTIONS, Math.ceil(untilAlarm)));
       this.sliceEndGuest = guestNow + budget;
     } else {
-      const length = Math.max(SLICE_LEAST, Math.min(cpus === 1 ? SLICE : SLICE_SMP, untilAlarm));
+      const longest = host.expecting ? SLICE_IO : cpus === 1 ? SLICE : SLICE_SMP;
+      const length = Math.max(SLICE_LEAST, Math.min(longest, untilAlarm));
       budget = pace.budget(length);
       this.sliceEndGuest = guestNow + length;
       this.sliceEndHost = begin + length;
@@ -384,6 +439,64 @@ export class Machine<B extends MachineBoard = MachineBoard> {
       this.current = undefined;
       this.endWithCrash('error', `The engine failed: ${messageOf(cause)}`, vcpu, cause);
     }
+  }
+
+  /**
+   * vCPUs that run by themselves: answers what they ask for. While they ask often the thread waits for the next request in
+   * place; then it sleeps in the event loop, where input and the ends of the host's I/O come in.
+   */
+  private async serve(parallel: ParallelVcpus, deadline: number): Promise<void> {
+    const { host, clock } = this;
+    parallel.start();
+    const from = host.now();
+    const left = Math.min(clock.nextAlarm - clock.now(), deadline - from);
+    // What other threads of the host do for the guest does not ring here: it is looked for in between.
+    const busy = from - this.lastServed < ASKS_OFTEN || host.expecting;
+    // The host's sleep has whole milliseconds.
+    const inPlace = busy ? Math.min(left, ASKS_OFTEN / 2) : left < SHORT_SLEEP ? left : 0;
+    this.slices++;
+    let served = 0;
+    try {
+      served = parallel.serve(Math.max(0, inPlace), this.server);
+    } catch (cause) {
+      return this.endWithCrash('error', `The engine failed: ${messageOf(cause)}`, this.current, cause);
+    } finally {
+      this.current = undefined;
+    }
+    if (served > 0) {
+      this.lastServed = host.now();
+      this.runNs += this.lastServed - from;
+      return;
+    }
+    if (inPlace > 0 || left <= 0) {
+      this.idleNs += host.now() - from;
+      return;
+    }
+    if (from - this.lastDeadCheck >= DEAD_CHECK_EVERY) this.lookForLife(parallel);
+    const congested = this.options.flush?.();
+    if (congested !== undefined) await congested;
+    if (this.result === undefined) await host.sleepUntil(Math.min(from + left, this.lastDeadCheck + DEAD_CHECK_EVERY));
+    this.lastYield = host.now();
+    this.idleNs += this.lastYield - from;
+  }
+
+  /** Nothing was asked for in a second: either the guest needs nothing, or it has halted for good. */
+  private lookForLife(parallel: ParallelVcpus): void {
+    this.lastDeadCheck = this.host.now();
+    if (this.lastDeadCheck - this.lastServed < DEAD_CHECK_EVERY) return;
+    parallel.stop();
+    if (this.engine!.vcpus.every(isDead)) this.end({ reason: 'halt' });
+    else parallel.start();
+  }
+
+  /**
+   * A deterministic guest sees what the host has done for it where it has asked for it, however long that took: nothing
+   * runs meanwhile.
+   */
+  private async settle(deadline: number): Promise<void> {
+    const { host } = this;
+    await host.sleepUntil(Math.min(deadline, host.now() + YIELD_EVERY));
+    host.poll();
   }
 
   /** Every vCPU waits: sleep until an alarm or input. */

@@ -37,6 +37,18 @@ export class FakeHost implements Host {
 
   wake(): void {}
 
+  /** What `poll` delivers: set by a test. */
+  arrived: (() => void)[] = [];
+  expecting = false;
+
+  get due(): boolean {
+    return this.arrived.length > 0;
+  }
+
+  poll(): void {
+    for (const deliver of this.arrived.splice(0)) deliver();
+  }
+
   async yield(): Promise<void> {
     this.yields++;
     this.onYield();
@@ -97,7 +109,8 @@ export class FakeVcpu implements Vcpu {
 
 export class FakeEngine implements Engine {
   readonly name = 'fake';
-  readonly memory = { size: 0, regions: [], view: no, contains: () => false, write: no, dirtied: no };
+  readonly countsInstructions = true;
+  readonly memory = { size: 0, regions: [], pieces: [], view: no, contains: () => false, write: no, dirtied: no };
   readonly vcpus: FakeVcpu[];
   closed = false;
 

@@ -3,7 +3,9 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Engine, EngineConfig } from '../../src/engine/contract.js';
+import { KvmEngine } from '../../src/engine/kvm/engine.js';
 import { createSoftEngine, type SoftModules } from '../../src/engine/soft/engine.js';
+import { NodeKvmHost } from '../../src/host/node/kvm/host.js';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 /** Where the build put the engine's modules; TYPEVISOR_SOFT names another build. */
@@ -23,5 +25,6 @@ function softModules(): SoftModules {
 
 /** An engine to test. The caller closes it. */
 export function openEngine(config: EngineConfig): Engine {
+  if (process.env.TYPEVISOR_TEST_ENGINE === 'kvm') return new KvmEngine(config, new NodeKvmHost());
   return createSoftEngine(config, softModules());
 }

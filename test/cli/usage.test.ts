@@ -35,20 +35,20 @@ describe('wrong usage ends with status 2 and one sentence', () => {
     ['a size that is none', ['run', 'debian', '--memory', 'lots'], /--memory is written like 512M or 1G, not "lots"\./],
     [
       'too much memory',
-      ['run', 'debian', '--memory', '64G'],
+      ['run', 'debian', '--engine', 'soft', '--memory', '64G'],
       /64 GiB of memory is more than one WebAssembly .*at most 4032M/,
     ],
     [
       'too little memory',
       ['run', 'debian', '--memory', '1M'],
-      /memory must be .* from 2M to 4032M, such as 512M, not 1 MiB\./,
+      /memory must be .* from 2M to 523264M, such as 512M, not 1 MiB\./,
     ],
     ['no processors', ['run', 'debian', '--cpus', '0'], /cpus must be a whole number from 1 to 16, not 0\./],
     ['half a processor', ['run', 'debian', '--cpus', '1.5'], /--cpus must be a whole number, not "1.5"\./],
     [
       'an engine that is none',
       ['run', 'debian', '--engine', 'steam'],
-      /'steam' is invalid\. Allowed choices are auto, soft\./,
+      /'steam' is invalid\. Allowed choices are auto, kvm, soft\./,
     ],
     ['an architecture that is none', ['run', 'debian', '--arch', 'vax'], /Allowed choices are amd64, i386\./],
     [

@@ -18,9 +18,10 @@ const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const SOFT = join(ROOT, 'src/engine/soft');
 const CACHE = join(ROOT, 'node_modules/.cache/typevisor');
 /** As in scripts/build.mjs. */
-const FLAGS = '-O3 --runtime stub --importMemory --noAssert --memoryBase 8192 --enable simd --debug --use abort='.split(
-  ' ',
-);
+const FLAGS = [
+  '-O3 --runtime stub --importMemory --sharedMemory --initialMemory 1 --maximumMemory 65536 --noAssert --memoryBase 8192',
+  '--enable simd,threads --debug --use abort=',
+].flatMap((words) => words.split(' '));
 
 function coreSources(): string[] {
   const files = [join(SOFT, 'layout.ts'), join(SOFT, 'tables.ts')];
@@ -57,7 +58,7 @@ export function compileCore(): Promise<WebAssembly.Module> {
 }
 
 async function makeCore(): Promise<WebAssembly.Module> {
-  const hash = createHash('sha256');
+  const hash = createHash('sha256').update(FLAGS.join());
   for (const file of coreSources()) hash.update(`${relative(ROOT, file)}\0`).update(readFileSync(file));
   const cached = join(CACHE, `core-${hash.digest('hex').slice(0, 24)}.wasm`);
   if (!existsSync(cached)) {

@@ -12,19 +12,21 @@ const root = join(dirname(fileURLToPath(import.meta.url)), '../..');
 
 /** What each layer may import, besides itself. `src/index.ts` is the front end called library. */
 const ALLOWED: { readonly [layer: string]: readonly string[] } = {
-  index: ['cli', 'host', 'config', 'machine', 'board', 'boot', 'devices', 'engine', 'engine/soft'],
-  cli: ['index', 'host', 'config', 'machine', 'board', 'boot', 'devices', 'engine', 'engine/soft'],
-  host: ['config', 'machine', 'board', 'boot', 'devices', 'engine', 'engine/soft'],
+  index: ['cli', 'host', 'config', 'machine', 'board', 'boot', 'devices', 'engine', 'engine/soft', 'engine/kvm'],
+  cli: ['index', 'host', 'config', 'machine', 'board', 'boot', 'devices', 'engine', 'engine/soft', 'engine/kvm'],
+  host: ['config', 'machine', 'board', 'boot', 'net', 'devices', 'engine', 'engine/soft', 'engine/kvm'],
   machine: ['config', 'board', 'boot', 'devices', 'engine'],
   config: [],
   board: ['boot', 'devices', 'engine'],
   boot: ['devices', 'engine'],
+  net: ['devices'],
   devices: ['engine'],
   engine: [],
   'engine/soft': ['engine'],
+  'engine/kvm': ['engine'],
 };
 /** Layers that run in a browser as they are. */
-const PURE = ['machine', 'config', 'board', 'boot', 'devices', 'engine', 'engine/soft'];
+const PURE = ['machine', 'config', 'board', 'boot', 'net', 'devices', 'engine', 'engine/soft', 'engine/kvm'];
 /** Globals of Node that a pure layer must not lean on. */
 const NODE_GLOBALS = ['Buffer', 'process', '__dirname', '__filename', 'require', 'setImmediate'];
 const LONGEST_FILE = 750;
@@ -46,7 +48,7 @@ function sources(folder: string): Source[] {
 
 function layerOf(path: string): string {
   const [, first, second] = path.split('/');
-  if (first === 'engine' && second === 'soft') return 'engine/soft';
+  if (first === 'engine' && (second === 'soft' || second === 'kvm')) return `engine/${second}`;
   return first.replace(/\.ts$/, '');
 }
 

@@ -1,6 +1,6 @@
 // What two machines are compared by: the whole state of each vCPU, and all of RAM.
 
-import type { GuestMemory, SegmentRegister, VcpuState } from '../../src/engine/contract.js';
+import { type GuestMemory, LONGEST_VIEW, type SegmentRegister, type VcpuState } from '../../src/engine/contract.js';
 
 const GPRS = 'rax rcx rdx rbx rsp rbp rsi rdi r8 r9 r10 r11 r12 r13 r14 r15'.split(' ');
 const SEGMENTS = ['es', 'cs', 'ss', 'ds', 'fs', 'gs', 'ldtr', 'tr'] as const;
@@ -91,18 +91,24 @@ function hex(bytes: Uint8Array, at: number, length: number): string {
 /** Addresses of at most `most` words of 4 bytes that differ, ascending. */
 export function differingWords(a: GuestMemory, b: GuestMemory, most: number): number[] {
   const found: number[] = [];
-  for (const [i, region] of a.regions.entries()) {
-    const other = b.regions[i].bytes;
-    const x = new Int32Array(region.bytes.buffer, region.bytes.byteOffset, region.bytes.length >> 2);
-    const y = new Int32Array(other.buffer, other.byteOffset, other.length >> 2);
-    for (let from = 0; from < x.length && found.length < most; ) {
-      const at = firstDifference(x, y, from);
-      if (at < 0) break;
-      found.push(region.gpa + at * 4);
-      from = at + 1;
+  for (const { gpa, length } of a.regions) {
+    for (let piece = gpa; piece < gpa + length; piece += LONGEST_VIEW) {
+      const bytes = Math.min(LONGEST_VIEW, gpa + length - piece);
+      const x = words(a.view(piece, bytes));
+      const y = words(b.view(piece, bytes));
+      for (let from = 0; from < x.length && found.length < most; ) {
+        const at = firstDifference(x, y, from);
+        if (at < 0) break;
+        found.push(piece + at * 4);
+        from = at + 1;
+      }
     }
   }
   return found;
+}
+
+function words({ buffer, byteOffset, length }: Uint8Array): Int32Array {
+  return new Int32Array(buffer, byteOffset, length >> 2);
 }
 
 /** A function of its own, short and always of the same types: V8 makes a tight loop of it. */

@@ -150,6 +150,8 @@ describe('two machines in step', { timeout: 120_000 }, () => {
             engine = new SoftEngine(engineConfig, made());
             return watch(engine);
           },
+          prepare: async () => {},
+          close: async () => {},
         },
       });
   const run = (options: Partial<LockstepOptions>) =>

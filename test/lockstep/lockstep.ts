@@ -277,6 +277,9 @@ class Side {
         return this.#stop();
       },
       yield: () => this.#stop(),
+      due: false,
+      expecting: false,
+      poll: () => {},
     };
   }
 
@@ -300,7 +303,8 @@ class Side {
   #watch(engine: Engine): Engine {
     this.#engine = engine;
     const vcpus = engine.vcpus.map((vcpu) => this.#stepped(vcpu, engine));
-    return { name: engine.name, memory: engine.memory, vcpus, close: () => this.#close(engine) };
+    const { name, memory, countsInstructions } = engine;
+    return { name, memory, countsInstructions, vcpus, close: () => this.#close(engine) };
   }
 
   #close(engine: Engine): void {

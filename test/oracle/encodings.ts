@@ -26,6 +26,9 @@ export interface Encoded {
   /** The address size is 32 bits. */
   readonly short: boolean;
   readonly vsib: Vsib | undefined;
+  /** The vector register named by VEX.vvvv, and whether 32 bytes of it count. */
+  readonly vvvv: number;
+  readonly wide: boolean;
   /** Offset of a displacement from the end of the instruction, for a memory operand relative to RIP; -1: none. */
   readonly relative: number;
 }
@@ -120,6 +123,8 @@ export function encode(form: Form, bits: Bits, random: Random, target: number, s
   if (operands.some((o) => o.kind === 'reg' && (o.file === 'mmx' || o.file === 'seg')) && random.chance(70)) rexR = 0;
   const plainRex = !long || random.chance(30);
   if (plainRex) rexR = rexX = rexB = 0;
+  // With REX.B this is PAUSE on Intel's processors and XCHG with R8 on AMD's.
+  if (form.instruction.name === 'pause') rexB = 0;
 
   const body: number[] = [];
   let vsib: Vsib | undefined;
@@ -226,12 +231,15 @@ export function encode(form: Form, bits: Bits, random: Random, target: number, s
   }
 
   const head: number[] = [];
+  let vvvv = 0;
+  let wide = false;
   if (pattern.vex) {
     const map = pattern.map - 3;
     const pp = classes[0];
-    let vvvv = operands.some((o) => o.kind === 'vvvv') ? random.below(long ? 16 : 8) : 0;
+    vvvv = operands.some((o) => o.kind === 'vvvv') ? random.below(long ? 16 : 8) : 0;
     while (vsib && (vvvv === reg || vvvv === vsib.register)) vvvv = (vvvv + 1) & (long ? 15 : 7);
     const l = random.pick(bitsOf(pattern.l, 2));
+    wide = l === 1;
     const last = ((vvvv ^ 15) << 3) | (l << 2) | pp;
     // Two bytes where they say all.
     if (map === 1 && !(rexX | rexB | rexW) && random.chance(70)) head.push(...prefixes, 0xc5, ((rexR ^ 1) << 7) | last);
@@ -264,6 +272,8 @@ export function encode(form: Form, bits: Bits, random: Random, target: number, s
     size16,
     short,
     vsib,
+    vvvv,
+    wide,
     relative,
     memory: memory || operands.some((o) => o.kind === 'moffs'),
   };

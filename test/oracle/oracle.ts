@@ -1,15 +1,18 @@
 // Compares the software engine with the processor under us, instruction by instruction: the same random state, the same
 // bytes at the same addresses, then every register, flag and byte of memory.
 
-import { compareFrames } from './compare.js';
+import { compareFrames, settleGather } from './compare.js';
 import { type Encoded, encode, type Form, type Vsib } from './encodings.js';
 import { EngineFrame, type EngineMode } from './engine-frame.js';
 import { DATA_SIZE, F_FLAGS, F_FX, F_VECTOR, F_YMM, FRAME_SIZE, LANDING, NativeFrame } from './native-frame.js';
 import { Random } from './random.js';
 import {
+  anyNan,
   COMPARED_FLAGS,
   isApproximate,
+  isMaskedStore,
   isMmxFault,
+  isRefusedStore,
   isSkipped,
   undefinedFlags,
   undefinedMemory,
@@ -81,6 +84,7 @@ export class Oracle {
     try {
       this.engine.run(encoded.bytes);
       this.#ignoreMemory(form, encoded, target);
+      if (encoded.vsib) this.#settleGather(form, encoded);
       problems = this.#compare(form);
     } catch (error) {
       problems = [String(error)];
@@ -104,6 +108,12 @@ export class Oracle {
     const at = target - this.native.dataAddress;
     for (const [from, to] of undefinedMemory(form.instruction.name, encoded.size16))
       this.engine.data.set(this.native.data.subarray(at + from, at + to), at + from);
+  }
+
+  #settleGather({ operands }: Form, { vvvv, reg, wide }: Encoded): void {
+    if (this.native.output.getInt32(F_VECTOR, true) < 0) return;
+    const size = operands.some((o) => o.size === 'd') ? 4 : 8;
+    for (const { output } of [this.native, this.engine]) settleGather(output, vvvv, reg, size, wide);
   }
 
   /** Offset of the memory operand: mostly aligned, sometimes not, sometimes over the border of two pages. */
@@ -193,12 +203,17 @@ export class Oracle {
 
   #compare(form: Form): string[] {
     const { name } = form.instruction;
+    const [native, ours] = [this.native.output, this.engine.output];
+    const onlyOursFaulted = native.getInt32(F_VECTOR, true) < 0 && ours.getInt32(F_VECTOR, true) >= 0;
+    if (onlyOursFaulted && isRefusedStore(name, native.getUint16(F_FX + 2, true))) return [];
     return compareFrames(this.native, this.engine, {
       flags: COMPARED_FLAGS & ~undefinedFlags(form, this.#state),
       status: ~undefinedStatus(name),
       sticky: (faulted) => ~undefinedMxcsr(name, faulted),
       isMmxFault: (vector) => isMmxFault(name, vector),
+      pageOfFault: isMaskedStore(name),
       near: isApproximate(name),
+      anyNan: anyNan(name),
     });
   }
 }

@@ -70,6 +70,8 @@ export function isSkipped(form: Form, encoded: Encoded, state: DataView, target:
   if (/^bt/.test(name) && encoded.bindings.has(encoded.reg)) return true;
   // FYL2XP1 takes nothing below sqrt(1/2) - 1; processors give what they like.
   if (name === 'fyl2xp1' && state.getUint16(F_FX + 40, true) >= 0xbffd) return true;
+  // A count of zero in ECX: Intel's processors clear the upper halves of the registers all the same, AMD's do not.
+  if (encoded.short && form.instruction.attributes.rep && state.getUint32(8, true) === 0) return true;
   // Not aligned: #GP by the SDM (exception type 4); AMD's processors do not mind.
   if (/^sha\d/.test(name) && encoded.memory && target & 15) return true;
   if (!/^sh[lr]d$/.test(name) || !encoded.size16) return false;
@@ -84,17 +86,34 @@ export function undefinedStatus(name: string): number {
   return /^f(u?comip?$|cmov)/.test(name) ? 0x200 : 0;
 }
 
-/** AMD's processors have already gone over to MMX when these fault; the SDM has a fault change nothing. */
+/** Some processors have already gone over to MMX when these fault; the SDM has a fault change nothing. */
 export function isMmxFault(name: string, vector: number): boolean {
-  return (vector === 19 && /^cvt.*pi/.test(name)) || (vector >= 0 && name === 'maskmovq');
+  return (vector === 19 && /^cvt.*pi/.test(name)) || (vector >= 0 && (name === 'maskmovq' || name === 'movq'));
+}
+
+/**
+ * A store with an unmasked exception stores nothing: whether its address is looked at all the same is the processor's.
+ * @param status FSW of a side that has not faulted
+ */
+export function isRefusedStore(name: string, status: number): boolean {
+  return /^f(st|stp|ist|istp|isttp)$/.test(name) && (status & 0x80) !== 0;
+}
+
+/** Of a masked access over the border of two pages processors tell another byte of the page that is not there. */
+export function isMaskedStore(name: string): boolean {
+  return /^vp?maskmov/.test(name);
 }
 
 /** Bits of MXCSR that are not compared: a dot product that faults in a later step has or hasn't noted PE of an earlier one. */
 export function undefinedMxcsr(name: string, faulted: boolean): number {
   // Of 32 bytes one half may have got further than the other: DE, OE and UE of its steps as well.
-  // Of 32 bytes one half may have got further than the other: DE, OE and UE of its steps as well.
   if (faulted && name === 'vdpps') return 0x3a;
   return faulted && /^v?dpp/.test(name) ? 0x20 : 0;
+}
+
+/** Bytes of the elements where one NaN is as good as another, 0: none. Which of several a dot product hands on is the processor's. */
+export function anyNan(name: string): 0 | 4 | 8 {
+  return /^v?dpps$/.test(name) ? 4 : /^v?dppd$/.test(name) ? 8 : 0;
 }
 
 /** Not to be run natively, or not comparable. */

@@ -17,7 +17,7 @@ import {
   NativeFrame,
 } from './native-frame.js';
 import { Random } from './random.js';
-import { COMPARED_FLAGS, isMmxFault, undefinedMxcsr } from './rules.js';
+import { COMPARED_FLAGS, isMaskedStore, isMmxFault, undefinedMxcsr } from './rules.js';
 import { type Assembled, assemble, listing, type Piece, undefinedFlagsOf } from './sequence.js';
 import { fillFloat } from './state.js';
 
@@ -163,6 +163,7 @@ export class SequenceOracle {
       status: sequence.silent ? ~0x200 : ~0,
       sticky: (fault) => ~undefinedMxcsr(piece?.name ?? '', fault),
       isMmxFault: (vector) => isMmxFault(piece?.name ?? '', vector),
+      pageOfFault: isMaskedStore(piece?.name ?? ''),
       near: false,
     };
   }

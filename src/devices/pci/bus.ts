@@ -138,4 +138,8 @@ export class PciBus implements PciHost, Persist<PciBusState> {
       fn.restore(saved.state);
     }
   }
+  /** After `restore`, when the interrupt controllers have been restored too. */
+  resume(): void {
+    for (const fn of this.functions) fn.resume();
+  }
 }

@@ -328,4 +328,7 @@ export class PciFunction implements Persist<PciFunctionState> {
     this.driveIntx();
     this.updateDecoding();
   }
+
+  /** All of the board has been restored: a device that goes on by itself, and interrupts, does so from now on. */
+  resume(): void {}
 }

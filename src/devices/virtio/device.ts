@@ -90,7 +90,7 @@ export interface VirtioDriver {
   queue(index: number): Virtqueue;
   /** The configuration space has changed: raises its generation and notifies the driver (2.5). */
   configChanged(): void;
-  /** Outside of `notify`: a violation that was found while completing a request. */
+  /** Outside of `notify`: a violation that was found while completing a request. Calls `reset`. See `attempt`. */
   violation(violation: VirtioViolation): void;
 }
 
@@ -125,7 +125,29 @@ export interface VirtioDevice<S extends { version: number } = { version: number 
    * only after another `start`. Harmless when repeated.
    */
   reset(): void;
+  /**
+   * The driver has reset one queue (2.6.1): forget what was popped of it. A device that has this method gets
+   * VIRTIO_F_RING_RESET offered.
+   */
+  resetQueue?(queue: number): void;
   /** The device's own state, apart from transport and queues. */
   save(): S;
+  /**
+   * Where a driver was running, `start` follows, which must not undo this, and then `notify` for every enabled queue.
+   * Buffers that were in flight when the snapshot was taken come out of `pop` once more.
+   */
   restore(state: S): void;
+}
+
+/**
+ * Runs what touches queues outside of `notify`: the end of a request, input from the host. A violation found on the way goes
+ * to the transport.
+ */
+export function attempt(driver: VirtioDriver, work: () => void): void {
+  try {
+    work();
+  } catch (error) {
+    if (!(error instanceof VirtioViolation)) throw error;
+    driver.violation(error);
+  }
 }

@@ -43,4 +43,5 @@ export interface CoreImports {
   trace(a: number, b: number): void;
   regionDropped(block: number): void;
   regionHot(block: number): void;
+  pageIn(low: number, high: number): number;
 }

@@ -39,6 +39,7 @@ const MAX_CPUS = 255;
 
 export class SoftEngine implements Engine {
   readonly name = 'soft';
+  readonly countsInstructions = true;
   readonly memory: SoftMemory;
   readonly vcpus: readonly SoftVcpu[];
   readonly linear: WebAssembly.Memory;
@@ -46,6 +47,8 @@ export class SoftEngine implements Engine {
   readonly core: CoreExports;
   readonly runInterpreter: () => number;
   readonly regions: Regions | undefined;
+  /** Where RAM is somebody else's: see CFG_PAGED. */
+  pageIn: ((gpa: number) => number) | undefined;
   readonly #sink: ExitSink;
   readonly #compiler: RegionCompiler | undefined;
   #current: SoftVcpu;
@@ -132,7 +135,7 @@ export class SoftEngine implements Engine {
   }
 
   #configure(config: EngineConfig): void {
-    const low = this.memory.regions[0].bytes.length;
+    const low = this.memory.regions[0].length;
     this.view.setBigUint64(L.CFG_RAM_LOW, BigInt(low), true);
     this.view.setBigUint64(L.CFG_RAM_HIGH, BigInt(config.memorySize - low), true);
     this.view.setUint32(L.CFG_TSC_KHZ, Math.round(config.tscHz / 1000), true);
@@ -174,6 +177,7 @@ export class SoftEngine implements Engine {
       trace: () => {},
       regionDropped: (block) => this.regions?.dropped(block >>> 0),
       regionHot: (block) => this.regions?.hot(block >>> 0),
+      pageIn: (low, high) => this.pageIn?.(gpa(low, high)) ?? 0,
     };
   }
 }

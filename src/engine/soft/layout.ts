@@ -159,6 +159,8 @@ export const CFG_PAGE_FLAGS = 0x980; // i32: address of one byte per RAM page: P
 export const CFG_ROM_GPA = 0x988;
 export const CFG_ROM_SIZE = 0x990;
 export const CFG_ROM_HOST = 0x994;
+/** i32: 1 where RAM is somebody else's and comes page by page, as `pageIn` brings it (stepper.ts). */
+export const CFG_PAGED = 0x998;
 /** Entries into compiled regions, and instructions retired in them, i64. */
 export const STAT_REGIONS = 0x9a0;
 export const STAT_COMPILED = 0x9a8;
@@ -172,6 +174,8 @@ export const LAZY_X = 0x9d0; // result of a later operation that changes some fl
 export const FX_IMAGE = 0x1000; // to 0x11ff
 /** gpa that core `translate` found, i64. */
 export const TRANSLATED = 0xa18;
+/** i32: 1 leaves with EXIT_DEBUG after the next instruction. */
+export const DEBUG_STEP = 0xa6c;
 /** Core-private state: debug register arming, task switch, fault nesting ... */
 export const CORE_PRIVATE = 0xa00; // to 0xfff
 /** u32: floating point exceptions that the instruction in execution has raised (core/float/env.ts). */

@@ -68,6 +68,7 @@ const IMPORTS: Readonly<Record<Imported | keyof ExitSink | keyof Pick<Regions, '
   dropped: 'compiling',
   regionHot: 'compiling',
   hot: 'compiling',
+  pageIn: 'other',
 };
 
 type Where = Place | 'outside' | { readonly device: string };

@@ -1,35 +1,58 @@
 /** Chooses and loads an engine. */
 import { readFile } from 'node:fs/promises';
-import type { MachineConfig } from '../../config/config.js';
-import type { Engine, EngineConfig } from '../../engine/contract.js';
+import { ConfigError, type MachineConfig } from '../../config/config.js';
+import { LARGEST_SOFT_MEMORY, MIB } from '../../config/limits.js';
 import { SoftEngine, type SoftModules } from '../../engine/soft/engine.js';
 import { collectGarbage } from './collect.js';
 import { FileError } from './files.js';
+
+export type { ChosenEngine } from './chosen.js';
+
+import type { ChosenEngine } from './chosen.js';
+import { chooseKvm, kvmFailure } from './kvm/choose.js';
 import { PACKAGE_ROOT } from './package.js';
-import { ThreadedCompiler } from './region-compiler.js';
+import { CompilerThread } from './region-compiler.js';
 import { askForWasmFeatures } from './wasm-flags.js';
 
-export interface ChosenEngine {
-  readonly name: string;
-  /** Why this one, for `--verbose`. */
-  readonly reason: string;
-  readonly create: (config: EngineConfig) => Promise<Engine>;
+/**
+ * The engine that a configuration asks for. Loading begins at once, beside whatever the caller does meanwhile.
+ * @throws EngineError where KVM is insisted on and can't be had; ConfigError where no engine here can have that much memory
+ */
+export function chooseEngine(config: MachineConfig): ChosenEngine {
+  if (config.engine === 'kvm') return chooseKvm(config, 'as asked for');
+  if (config.engine === 'soft') return chooseSoft('as asked for');
+  if (config.deterministic) return chooseSoft('the one that counts instructions');
+  const failure = kvmFailure();
+  if (failure === undefined) return chooseKvm(config, 'KVM works here');
+  if (config.memory > LARGEST_SOFT_MEMORY) {
+    throw new ConfigError(
+      `The software engine has at most ${LARGEST_SOFT_MEMORY / MIB}M of memory, and KVM can't be used: ${failure}; give less memory.`,
+    );
+  }
+  return chooseSoft(failure);
 }
 
-/** Loading begins at once, beside whatever the caller does meanwhile. */
-export function chooseEngine(asked: MachineConfig['engine']): ChosenEngine {
-  const modules = loadSoftModules();
+function chooseSoft(reason: string): ChosenEngine {
+  const compiler = new CompilerThread();
+  const modules = loadSoftModules(compiler);
   // Whoever makes the machine sees the error; until then nobody may be asking.
   modules.catch(() => {});
   return {
     name: 'soft',
-    reason: asked === 'soft' ? 'as asked for' : 'the only engine of this version',
+    reason,
     create: async (config) => new SoftEngine(config, await modules),
+    prepare: async () => {
+      if ((await modules).regions !== undefined) await compiler.prepare();
+    },
+    close: () => compiler.close(),
   };
 }
 
-/** What the build has made of the engine, compiled. @throws FileError where it has not been built. */
-export async function loadSoftModules(): Promise<SoftModules> {
+/**
+ * What the build has made of the engine, compiled. Regions are compiled on `compiler`, which the caller closes.
+ * @throws FileError where it has not been built
+ */
+export async function loadSoftModules(compiler = new CompilerThread()): Promise<SoftModules> {
   askForWasmFeatures();
   try {
     const [core, interpreter, tables, flow] = await Promise.all([
@@ -38,7 +61,7 @@ export async function loadSoftModules(): Promise<SoftModules> {
       built('tables.bin'),
       process.env.TYPEVISOR_REGIONS === '0' ? undefined : built('flow.bin'),
     ]);
-    const regions = flow && { flow, compiler: () => new ThreadedCompiler(), collect: collectGarbage };
+    const regions = flow && { flow, compiler: () => compiler.connect(), collect: collectGarbage };
     return { core, interpreter, tables, ...(regions && { regions }) };
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;

@@ -51,6 +51,11 @@ describe('the escape parser', () => {
     expect(new EscapeParser().parse(bytes('\x03\x03a\x03\x03'), 0).actions).toEqual([]);
   });
 
+  test('where only ^C is ours, Ctrl-a and what follows it are the guest’s, and three ^C quit all the same', () => {
+    const { input, actions } = new EscapeParser('interrupts').parse(bytes('\x01x\x01h\x03\x03\x03'), 0);
+    expect([text(input), actions]).toEqual(['\x01x\x01h\x03\x03\x03', ['quit']]);
+  });
+
   test('input means the same however it is cut into pieces', () => {
     const key = fc.constantFrom(0x01, 0x03, 0x61, 0x78, 0x68);
     fc.assert(

@@ -4,6 +4,15 @@
  */
 export type EscapeAction = 'quit' | 'help';
 
+/** Which keys are ours: Ctrl-a with what follows and the three ^C, or (as lguest has it) those alone. */
+export type EscapeKeys = 'prefix' | 'interrupts';
+
+/** In a few words, how the operator ends the machine. */
+export const WAY_OUT: Readonly<Record<EscapeKeys, string>> = {
+  prefix: 'Ctrl-a x ends it',
+  interrupts: 'Ctrl-c three times ends it',
+};
+
 export interface Parsed {
   /** What the guest gets. */
   readonly input: Uint8Array;
@@ -24,9 +33,14 @@ const INTERRUPTS = 3;
 const INTERRUPT_WINDOW = 1000;
 
 export class EscapeParser {
+  private readonly keys: EscapeKeys;
   private escaped = false;
   /** Times of the latest ^Cs in ms, at most INTERRUPTS of them. */
   private interrupts: number[] = [];
+
+  constructor(keys: EscapeKeys = 'prefix') {
+    this.keys = keys;
+  }
 
   /** Takes a piece of input that arrived at `now` (ms). A command may be cut between two pieces. */
   parse(bytes: Uint8Array, now: number): Parsed {
@@ -43,7 +57,7 @@ export class EscapeParser {
         else input.push(CTRL_A, byte);
         continue;
       }
-      if (byte === CTRL_A) {
+      if (byte === CTRL_A && this.keys === 'prefix') {
         this.escaped = true;
         continue;
       }

@@ -1,9 +1,10 @@
 /** What this machine offers, for `typevisor doctor`. */
-import { accessSync, constants, existsSync, mkdirSync, readdirSync, statfsSync } from 'node:fs';
+import { accessSync, constants, mkdirSync, readdirSync, statfsSync } from 'node:fs';
 import { freemem, totalmem } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { formatSize } from '../../config/config.js';
-import { DEFAULT_MEMORY, LARGEST_MEMORY, MIB } from '../../config/limits.js';
+import { DEFAULT_MEMORY, LARGEST_SOFT_MEMORY, MIB } from '../../config/limits.js';
+import { examineKvm } from './kvm/choose.js';
 
 export interface Finding {
   /** 'ok', 'no': something that is needed is missing, 'note': good to know, nothing depends on it. */
@@ -44,7 +45,7 @@ export function wasmFinding(): Finding {
 
 export function memoryFinding(): Finding {
   const text = `${formatSize(freemem())} free of ${formatSize(totalmem())}`;
-  const most = `a guest can have ${LARGEST_MEMORY / MIB}M at most`;
+  const most = `a guest on the software engine can have ${LARGEST_SOFT_MEMORY / MIB}M at most`;
   try {
     // Address space only: nothing of it becomes resident.
     new WebAssembly.Memory({ initial: 0, maximum: 65536 }).grow((DEFAULT_MEMORY + 256 * MIB) / 65536);
@@ -54,10 +55,19 @@ export function memoryFinding(): Finding {
   return { verdict: freemem() < DEFAULT_MEMORY ? 'note' : 'ok', subject: 'memory', text: `${text}; ${most}` };
 }
 
+/** Tries KVM, which takes a moment. */
 export function kvmFinding(): Finding {
-  const usable = isAccessible('/dev/kvm', constants.R_OK | constants.W_OK);
-  const state = existsSync('/dev/kvm') ? (usable ? 'present' : 'present, but you may not open it') : 'absent';
-  return { verdict: 'note', subject: 'KVM', text: `${state}; this version runs guests on its software engine` };
+  const verdict = examineKvm(true);
+  if (verdict.state !== 'tested') {
+    return { verdict: 'note', subject: 'KVM', text: `${verdict.text}; guests run on the software engine` };
+  }
+  if (verdict.failures.length === 0)
+    return { verdict: 'ok', subject: 'KVM', text: 'passes the self-test; --engine auto takes it' };
+  return {
+    verdict: 'note',
+    subject: 'KVM',
+    text: `fails the self-test, so --engine auto takes the software engine: ${verdict.failures.join('; ')}`,
+  };
 }
 
 export function aptFinding(): Finding {

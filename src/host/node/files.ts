@@ -1,5 +1,17 @@
 /** Files on the host, with errors that are sentences. */
-import { mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  fstatSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  readSync,
+  renameSync,
+  rmSync,
+  type Stats,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname } from 'node:path';
 
 /** A file of the host can't be used. The message is one sentence that says what to do. */
@@ -10,16 +22,64 @@ export class FileError extends Error {
 /** Largest file that is read into memory: no kernel or initrd that fits into a machine is larger. */
 const LARGEST = 4 * 1024 ** 3 - 1;
 
+/** A file of the host by its path, or bytes that are there already. */
+export type Input = string | Uint8Array;
+
+/** An input that is read again and again. It may be kept open, for a process that will not find its path any more. */
+export class InputSource {
+  private readonly input: Input;
+  private readonly what: string;
+  private fd: number | undefined;
+
+  /** @throws FileError where it is to be kept open and can't be */
+  constructor(input: Input, what: string, keepOpen: boolean) {
+    this.input = input;
+    this.what = what;
+    if (!keepOpen || typeof input !== 'string') return;
+    try {
+      this.fd = openSync(input, 'r');
+    } catch (error) {
+      throw explain(error, `The ${what} "${input}"`, 'read');
+    }
+  }
+
+  /** @throws FileError */
+  read(): Uint8Array {
+    const { input, what, fd } = this;
+    if (typeof input !== 'string') return input;
+    if (fd === undefined) return readInput(input, what);
+    try {
+      checkInput(fstatSync(fd), input, what);
+      // Not from where the last reading has ended.
+      const bytes = new Uint8Array(fstatSync(fd).size);
+      let at = 0;
+      for (let got = -1; at < bytes.length && got !== 0; at += got)
+        got = readSync(fd, bytes, at, bytes.length - at, at);
+      return bytes.subarray(0, at);
+    } catch (error) {
+      throw explain(error, `The ${what} "${input}"`, 'read');
+    }
+  }
+
+  close(): void {
+    if (this.fd !== undefined) closeSync(this.fd);
+    this.fd = undefined;
+  }
+}
+
 /** Reads a whole file. `what` names it in messages: "kernel". @throws FileError */
 export function readInput(path: string, what: string): Uint8Array {
   try {
-    const stat = statSync(path);
-    if (stat.isDirectory()) throw new FileError(`The ${what} "${path}" is a folder; give the file itself.`);
-    if (stat.size > LARGEST) throw new FileError(`The ${what} "${path}" is larger than 4 GiB; give a smaller one.`);
+    checkInput(statSync(path), path, what);
     return readFileSync(path);
   } catch (error) {
     throw explain(error, `The ${what} "${path}"`, 'read');
   }
+}
+
+function checkInput(stat: Stats, path: string, what: string): void {
+  if (stat.isDirectory()) throw new FileError(`The ${what} "${path}" is a folder; give the file itself.`);
+  if (stat.size > LARGEST) throw new FileError(`The ${what} "${path}" is larger than 4 GiB; give a smaller one.`);
 }
 
 /** Writes a file beside its final place and renames it: a reader never sees half of it. @throws FileError */

@@ -7,12 +7,13 @@ import type { Host } from '../../machine/host.js';
 import { Machine, type MachineOptions } from '../../machine/machine.js';
 import { nodeDecompressors } from './decompressors.js';
 import { type ChosenEngine, chooseEngine } from './engine.js';
-import { readInput } from './files.js';
+import { type Input, InputSource } from './files.js';
 import { NodeHost } from './host.js';
+import { IoHub } from './io/hub.js';
+import { closePeripherals, makePeripherals, openPeripherals, plugIn } from './peripherals/index.js';
 import type { SerialPort } from './serial.js';
 
-/** A file of the host by its path, or bytes that are there already. */
-export type Input = string | Uint8Array;
+export type { Input } from './files.js';
 
 export interface LinuxMachineOptions extends Pick<MachineOptions, 'flush' | 'onWarning' | 'onState' | 'onReset'> {
   readonly config: MachineConfig;
@@ -23,32 +24,76 @@ export interface LinuxMachineOptions extends Pick<MachineOptions, 'flush' | 'onW
   readonly append?: string;
   /** COM1 to COM4. */
   readonly serial?: readonly SerialPort[];
+  /** Default: a NodeHost. Another has no threads, so peripherals that need one are of no use with it. */
   readonly host?: Host;
   readonly engine?: ChosenEngine;
   /** What is entered, where, and who unpacks it. */
   readonly onBoot?: (description: string) => void;
+  /**
+   * Called once, when everything of the host that the machine will ever need is open and before the guest's first
+   * instruction: gives up rights. What it throws ends the machine.
+   */
+  readonly confine?: () => void;
 }
 
 /**
  * A machine that boots a Linux kernel (or one with a PVH entry). Files are read here and again after each reset, rather
- * than kept: between boots they would only take memory.
+ * than kept: between boots they would only take memory. A machine that is going to be confined keeps them open, so that it
+ * can read them again.
  * @throws FileError, BootError where a file can't be read or is no kernel; what does not fit rejects `start`.
  */
 export function createLinuxMachine(options: LinuxMachineOptions): Machine<Board> {
   const { config, serial = [] } = options;
-  const engine = options.engine ?? chooseEngine(config.engine);
+  const engine = options.engine ?? chooseEngine(config);
+  const host = options.host ?? new NodeHost();
+  const peripherals = makePeripherals(config, {
+    host,
+    io: host instanceof NodeHost ? host.io : new IoHub(),
+    warn: (message) => options.onWarning?.(message),
+    fail: (message) => machine.fail(message),
+  });
+  const keep = options.confine !== undefined;
+  const kernel = new InputSource(options.kernel, 'kernel', keep);
+  const initrd = (options.initrd ?? []).map((input) => new InputSource(input, 'initrd', keep));
   const load = () => ({
-    kernel: parseKernel(bytesOf(options.kernel, 'kernel'), nodeDecompressors),
-    initrd: (options.initrd ?? []).map((input) => bytesOf(input, 'initrd')),
+    kernel: parseKernel(kernel.read(), nodeDecompressors),
+    initrd: initrd.map((input) => input.read()),
   });
   let loaded: ReturnType<typeof load> | undefined = load();
-  return new Machine<Board>({
+  const release = async () => {
+    for (const input of [kernel, ...initrd]) input.close();
+    await engine.close();
+  };
+  const close = async () => {
+    await release();
+    await closePeripherals(peripherals);
+  };
+  const machine = new Machine<Board>({
     ...pickCallbacks(options),
     config,
-    host: options.host ?? new NodeHost(),
+    host,
+    open: async () => {
+      try {
+        await openPeripherals(peripherals);
+      } catch (error) {
+        await release();
+        throw error;
+      }
+      if (options.confine === undefined) return;
+      try {
+        await engine.prepare();
+        options.confine();
+      } catch (error) {
+        await close();
+        throw error;
+      }
+    },
+    close,
     createEngine: engine.create,
     createBoard: (parts) => {
-      const board = new Board({ ...parts, serial });
+      const warn = (message: string) => options.onWarning?.(message);
+      const pci = plugIn(peripherals, parts, { strict: config.strictVirtio, warn, fail: (why) => machine.fail(why) });
+      const board = new Board({ ...parts, serial, pci });
       for (const [i, port] of serial.entries()) port.connect(board.uarts[i]);
       return board;
     },
@@ -66,6 +111,7 @@ export function createLinuxMachine(options: LinuxMachineOptions): Machine<Board>
       options.onBoot?.(plan.description);
     },
   });
+  return machine;
 }
 
 function pickCallbacks({ flush, onWarning, onState, onReset }: LinuxMachineOptions) {
@@ -75,8 +121,4 @@ function pickCallbacks({ flush, onWarning, onState, onReset }: LinuxMachineOptio
     ...(onState && { onState }),
     ...(onReset && { onReset }),
   };
-}
-
-function bytesOf(input: Input, what: string): Uint8Array {
-  return typeof input === 'string' ? readInput(input, what) : input;
 }

@@ -9,7 +9,7 @@
  */
 import type { ReadStream, WriteStream } from 'node:tty';
 import { encodeStdin, isReady, STDIN_END } from '../../boot/guest-init.js';
-import type { EscapeAction } from './escape.js';
+import type { EscapeAction, EscapeKeys } from './escape.js';
 import { type ByteSink, StreamSink } from './output.js';
 import { SerialPort, TailSink } from './serial.js';
 import { Terminal } from './terminal.js';
@@ -18,6 +18,8 @@ export type SessionKind = 'console' | 'report' | 'command';
 
 export interface SessionOptions {
   readonly kind: SessionKind;
+  /** The keys of a terminal that are ours and not the guest's. */
+  readonly keys: EscapeKeys;
   readonly stdin: ReadStream;
   readonly stdout: WriteStream;
   readonly stderr: WriteStream;
@@ -63,7 +65,7 @@ export class Session {
     this.ports = sinks.map((sink) => new SerialPort(sink));
     for (const port of this.ports) port.onInput = options.onInput;
     if (command) this.holdUntilReady();
-    if (hasTerminal(kind, stdin, stdout)) this.terminal = new Terminal(stdin, stdout);
+    if (hasTerminal(kind, stdin, stdout)) this.terminal = new Terminal(stdin, stdout, options.keys);
   }
 
   private holdUntilReady(): void {

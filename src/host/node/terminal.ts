@@ -3,7 +3,7 @@
  * terminal as it was. Only SIGKILL can prevent that.
  */
 import type { ReadStream, WriteStream } from 'node:tty';
-import { type EscapeAction, EscapeParser } from './escape.js';
+import { type EscapeAction, type EscapeKeys, EscapeParser } from './escape.js';
 
 export interface TerminalEvents {
   onInput(bytes: Uint8Array): void;
@@ -14,12 +14,13 @@ export interface TerminalEvents {
 export class Terminal {
   private readonly input: ReadStream;
   private readonly output: WriteStream;
-  private readonly escape = new EscapeParser();
+  private readonly escape: EscapeParser;
   private undo: (() => void) | undefined;
 
-  constructor(input: ReadStream, output: WriteStream) {
+  constructor(input: ReadStream, output: WriteStream, keys: EscapeKeys) {
     this.input = input;
     this.output = output;
+    this.escape = new EscapeParser(keys);
   }
 
   get rows(): number {

@@ -8,6 +8,7 @@ import {
   CR3,
   CR4,
   CS,
+  DEBUG_STEP,
   DR,
   EFER,
   EFLAGS,
@@ -46,7 +47,7 @@ import { initJumpCache } from './jumpcache';
 import { translateQuiet } from './mmu';
 import { updateMode } from './mode';
 import { loadPdptes } from './pdpte';
-import { DEBUG_STEP, MSR_MTRR_DEF_TYPE, MSR_MTRR_FIX, MSR_UCODE_REV, STEP, STEP_NONE } from './private';
+import { MSR_MTRR_DEF_TYPE, MSR_MTRR_FIX, MSR_UCODE_REV, STEP, STEP_NONE } from './private';
 import { attention, CR4_PAE, cr0, cr4, EFER_LMA, efer, F_VM, setSegment } from './state';
 import { flushAll, initTlb } from './tlb';
 

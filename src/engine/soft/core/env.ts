@@ -20,5 +20,8 @@ export declare function trace(a: i32, b: i32): void;
 /** A block of a compiled region has gone (0: all code has): regions that hold it must not run again. */
 export declare function regionDropped(block: u32): void;
 
+/** RAM that is somebody else's: host address of a copy of the byte at a gpa, whose page stays there; 0: not RAM. */
+export declare function pageIn(gpaLo: u32, gpaHi: u32): u32;
+
 /** A block has been interpreted HOT_EVERY times more; R_PAGE is set. */
 export declare function regionHot(block: u32): void;

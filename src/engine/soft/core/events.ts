@@ -7,6 +7,7 @@ import {
   COUNT,
   COUNT_DEFERRED,
   CS,
+  DEBUG_STEP,
   EFLAGS,
   EXIT_BUDGET,
   EXIT_DEBUG,
@@ -32,7 +33,7 @@ import { DR6_BS, execBreakpoints, recordDebug } from './debug';
 import { ack } from './env';
 import { deliver, deliverHere, deliverInterrupt, K_EXCEPTION } from './interrupts';
 import { updateMode } from './mode';
-import { BP_EXEC, DB_BITS, DEBUG_STEP, SHADOW_RIP, STEP, STEP_FORCED, STEP_NONE, STEP_RF, STEP_TRAP } from './private';
+import { BP_EXEC, DB_BITS, SHADOW_RIP, STEP, STEP_FORCED, STEP_NONE, STEP_RF, STEP_TRAP } from './private';
 import { F_IF, F_RF, F_TF, leave, segBase, V_DB, V_NMI } from './state';
 
 /** Most instructions in a block (the decoder's limit): what a slice may overrun. */

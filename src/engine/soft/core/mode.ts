@@ -5,6 +5,7 @@ import {
   CR0,
   CR4,
   CS,
+  DEBUG_STEP,
   DS,
   EFER,
   EFLAGS,
@@ -28,17 +29,7 @@ import {
 } from '../layout';
 import { updateFpuFaults } from './fpu';
 import { jcFlush, jcSetKey } from './jumpcache';
-import {
-  BP_DATA,
-  BP_EXEC,
-  BP_IO,
-  DEBUG_STEP,
-  LAST_CPL,
-  LAST_CS_BASE,
-  LAST_CS_LIMIT,
-  STEP,
-  STEP_FORCED,
-} from './private';
+import { BP_DATA, BP_EXEC, BP_IO, LAST_CPL, LAST_CS_BASE, LAST_CS_LIMIT, STEP, STEP_FORCED } from './private';
 import {
   A_CODE,
   A_DB,

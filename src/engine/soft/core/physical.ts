@@ -1,5 +1,6 @@
 // Guest-physical memory: RAM below the PCI hole, RAM from 4 GiB on, an optional ROM, and everything else (MMIO).
 import {
+  CFG_PAGED,
   CFG_RAM_HIGH,
   CFG_RAM_LOW,
   CFG_ROM_GPA,
@@ -10,7 +11,7 @@ import {
   PF_ROM,
   RAM_BASE,
 } from '../layout';
-import { mmioRead, mmioWrite } from './env';
+import { mmioRead, mmioWrite, pageIn } from './env';
 
 const FOUR_GIB: i64 = 0x100000000;
 
@@ -19,7 +20,7 @@ export function ramOf(gpa: i64): u32 {
   if (<u64>gpa < load<u64>(CFG_RAM_LOW)) return RAM_BASE + <u32>gpa;
   const high = gpa - FOUR_GIB;
   if (<u64>high < load<u64>(CFG_RAM_HIGH)) return RAM_BASE + load<u32>(CFG_RAM_LOW) + <u32>high;
-  return 0;
+  return load<i32>(CFG_PAGED) ? pageIn(<u32>gpa, <u32>(gpa >> 32)) : 0;
 }
 
 /** Host address of ROM at `gpa`, or 0. */

@@ -30,8 +30,6 @@ export const LAST_CS_BASE = 0xa60; // i64: CS base that the jump cache was fille
 export const LAST_CPL = 0xa68; // i32
 /** The limit of CS that the jump cache was filled under (legacy modes). */
 export const LAST_CS_LIMIT = 0xa70; // u32
-/** The single step asked for by a debugger through JavaScript: 1 = leave with EXIT_DEBUG after one instruction. */
-export const DEBUG_STEP = 0xa6c; // i32
 
 // ---- MSRs without a home in layout.ts (MSR_MORE to 0x5ff) -----------------------------------------------------------
 export const MSR_MTRR_FIX = 0x400; // 11 * i64, to 0x457

@@ -42,7 +42,7 @@ test('what is taken back leaves no hints', () => {
 test('a module with hints is valid and does the same', async () => {
   const module = new ModuleBuilder();
   module.export('f', module.add(hinted()));
-  const memory = new WebAssembly.Memory({ initial: 1 });
+  const memory = new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true });
   const compiled = new WebAssembly.Module(module.build(1) as Uint8Array<ArrayBuffer>);
   const { customSections } = WebAssembly.Module as unknown as { customSections(m: unknown, name: string): unknown[] };
   expect(customSections(compiled, 'metadata.code.branch_hint')).toHaveLength(1);

@@ -11,6 +11,10 @@ const FUNCREF = 0x70;
 const EXTERNAL_FUNCTION = 0x00;
 const EXTERNAL_TABLE = 0x01;
 const EXTERNAL_MEMORY = 0x02;
+/** Of a memory that threads share: minimum and maximum follow (threads proposal, "Limits"). */
+const LIMITS_SHARED = 0x03;
+/** What 32 bits address: whatever the imported memory's maximum is, it is no more. */
+const MOST_PAGES = 65536;
 
 export interface Signature {
   readonly params: readonly ValType[];
@@ -77,7 +81,7 @@ export class ModuleBuilder {
     this.#table = functions;
   }
 
-  /** The module, importing its memory as env.memory with at least `pages` pages of 64 KiB. */
+  /** The module, importing its memory, which is shared, as env.memory with at least `pages` pages of 64 KiB. */
   build(pages: number): Uint8Array {
     const out = new ByteWriter();
     out.bytes(new Uint8Array([0, 0x61, 0x73, 0x6d, 1, 0, 0, 0]));
@@ -110,8 +114,9 @@ export class ModuleBuilder {
       s.name('env');
       s.name('memory');
       s.u8(EXTERNAL_MEMORY);
-      s.u8(0);
+      s.u8(LIMITS_SHARED);
       s.u32(pages);
+      s.u32(MOST_PAGES);
     });
     section(out, SECTION.function, (s) => {
       s.u32(this.#functions.length);

@@ -86,6 +86,14 @@ function fill(view: DataView, at: number, kind: Op['kind'], random: () => number
 
 const hex = (b: Uint8Array): string => [...b].map((x) => x.toString(16).padStart(2, '0')).join('');
 
+/** Which of several NaNs a dot product hands on is the processor's: all of them made the same. */
+function withOneNan(vector: Uint8Array, kind: Op['kind']): Uint8Array {
+  const copy = vector.slice();
+  const elements = kind === 'pd' ? new Float64Array(copy.buffer) : new Float32Array(copy.buffer);
+  for (const [i, value] of elements.entries()) if (Number.isNaN(value)) elements[i] = Number.NaN;
+  return copy;
+}
+
 describe.skipIf(!nativeX86)('packed SSE against the processor under us', () => {
   let w: FloatModule;
   const count = 6000;
@@ -113,11 +121,12 @@ describe.skipIf(!nativeX86)('packed SSE against the processor under us', () => {
       w.view.setUint32(MXCSR, view.getUint32(r + SSE_MXCSR, true), true);
       w.view.setInt32(FAULT_VECTOR, -1, true);
       const fault = op.run(w.fn);
-      const ours = `${w.view.getUint32(MXCSR, true).toString(16)} ${fault} ${hex(w.bytes.subarray(A, A + 16))}`;
+      const shown = (vector: Uint8Array) => hex(op.name.startsWith('dpp') ? withOneNan(vector, op.kind) : vector);
+      const ours = `${w.view.getUint32(MXCSR, true).toString(16)} ${fault} ${shown(w.bytes.subarray(A, A + 16))}`;
       const trapped = view.getUint32(r + SSE_TRAPPED, true);
       // A trapped instruction leaves its destination alone.
       const result = bytes.subarray(trapped ? r + SSE_XMM0 : r + SSE_OUT, (trapped ? r + SSE_XMM0 : r + SSE_OUT) + 16);
-      const theirs = `${view.getUint32(r + SSE_MXCSR_OUT, true).toString(16)} ${trapped} ${hex(result)}`;
+      const theirs = `${view.getUint32(r + SSE_MXCSR_OUT, true).toString(16)} ${trapped} ${shown(result)}`;
       // Which flags a trapping DPPS leaves depends on how a processor splits it up.
       if (ours !== theirs && !(trapped && fault && op.name.startsWith('dpps')))
         wrong.push(

@@ -1,0 +1,60 @@
+import fc from 'fast-check';
+import { describe, it } from 'vitest';
+import { VirtioBalloon } from './balloon/balloon.js';
+import { VirtioConsole } from './console/index.js';
+import { VirtioRng } from './rng/rng.js';
+import { ECHO_F_REFUSED, EchoDevice } from './testing/echo.js';
+import { survives } from './testing/index.js';
+
+/** Millions of cases take an hour. */
+const PATIENCE = { timeout: 86_400_000 };
+
+describe('whatever a driver writes, nothing crashes or hangs, and only what it has given is written', PATIENCE, () => {
+  it('by a transport with a device that answers now or later', () =>
+    survives(fc, () => {
+      const device = new EchoDevice();
+      const happen = (n: number): void => {
+        const { driver, waiting } = device;
+        if (driver === undefined) return;
+        if (n === 0) driver.configChanged();
+        if (waiting.length > 0) device.finish(n % waiting.length);
+      };
+      return { device, happen, without: [ECHO_F_REFUSED] };
+    }));
+
+  it('by the entropy device', () =>
+    survives(fc, (clock) => ({ device: new VirtioRng({ clock, fill: (into) => into.fill(0x5a) }) })));
+
+  it('by the console', () =>
+    survives(fc, (clock) => {
+      let room = 100;
+      const backend = {
+        transmit: (bytes: Uint8Array): number => {
+          const taken = Math.min(bytes.length, room);
+          room -= taken;
+          return taken;
+        },
+      };
+      const ports = [{ backend }, { backend, name: 'b' }];
+      const device = new VirtioConsole({ clock, size: { cols: 80, rows: 25 }, ports });
+      const happen = (n: number): void => {
+        room += n;
+        device.resume(n % 2);
+        device.receive(n % 2, new Uint8Array(n).fill(n));
+        device.setSize({ cols: n, rows: n });
+        device.setOpen(1, n % 3 === 0);
+      };
+      return { device, happen };
+    }));
+
+  it('by the balloon', () =>
+    survives(fc, (clock, memory) => {
+      // Pages that are given back are not touched: what they read as is the back end's affair.
+      const device = new VirtioBalloon({ memory, clock, backend: { discard: () => {} } });
+      const happen = (n: number): void => {
+        device.setTarget(n * 4096);
+        device.requestStats();
+      };
+      return { device, happen };
+    }));
+});

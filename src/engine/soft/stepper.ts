@@ -1,0 +1,122 @@
+/**
+ * The software engine's processor as another engine's helper: executes one instruction from a state that it is given, on
+ * RAM that is not its own. RAM comes page by page as the instruction touches it, and what it has changed goes back
+ * afterwards, byte by byte: bytes that it has not written are left to whoever else writes them meanwhile. So a LOCK prefix
+ * is no lock against the other engine's vCPUs; an engine that asks for help has no better to offer.
+ */
+import type { EngineConfig, ExitSink, GuestMemory, VcpuState } from '../contract.js';
+import { SoftEngine, type SoftModules } from './engine.js';
+import * as L from './layout.js';
+
+const PAGE = 4096;
+/** Pages that one instruction may touch: page walks, descriptor tables, stacks and all of a long string instruction's slice. */
+const SLOTS = 256;
+/** Instructions' worth of a long string instruction in one go; its rest is another step. */
+const BUDGET = 1000;
+
+export interface StepperOptions extends Pick<EngineConfig, 'cpus' | 'sink' | 'tscHz' | 'arch'> {
+  readonly memory: GuestMemory;
+}
+
+export type StepOutcome =
+  | { readonly kind: 'done'; readonly state: VcpuState }
+  | { readonly kind: 'shutdown' | 'failed'; readonly detail: string };
+
+export class SoftStepper {
+  private readonly engine: SoftEngine;
+  private readonly memory: GuestMemory;
+  private readonly slots: Uint8Array;
+  private readonly before = new Uint8Array(SLOTS * PAGE);
+  /** Page number by slot; the first `used` hold. */
+  private readonly pages = new Float64Array(SLOTS);
+  private used = 0;
+  private overflow = false;
+
+  constructor(modules: SoftModules, { memory, cpus, sink, tscHz, arch }: StepperOptions) {
+    this.memory = memory;
+    const { core, interpreter, tables } = modules;
+    const config = { memorySize: SLOTS * PAGE, cpus, sink: withoutInterrupts(sink), tscHz, ...(arch && { arch }) };
+    this.engine = new SoftEngine(config, { core, interpreter, tables });
+    const { view, linear } = this.engine;
+    view.setBigUint64(L.CFG_RAM_LOW, 0n, true);
+    view.setUint32(L.CFG_PAGED, 1, true);
+    this.slots = new Uint8Array(linear.buffer, L.RAM_BASE, SLOTS * PAGE);
+    this.engine.pageIn = (gpa) => this.pageIn(gpa);
+  }
+
+  /** Executes the instruction at the state's RIP, or delivers the fault that it raises. */
+  step(cpu: number, state: VcpuState): StepOutcome {
+    const vcpu = this.engine.vcpus[cpu];
+    const { view } = this.engine;
+    vcpu.reset();
+    this.engine.select(vcpu);
+    view.setUint32(L.DEBUG_STEP, 1, true);
+    vcpu.setState({ ...state, activity: 'running' });
+    const exit = vcpu.run(BUDGET);
+    this.giveBack();
+    if (this.overflow) return { kind: 'failed', detail: `it touches more than ${SLOTS} pages` };
+    switch (exit.kind) {
+      case 'debug':
+      case 'hlt':
+      case 'budget':
+        return { kind: 'done', state: vcpu.getState() };
+      case 'shutdown':
+        return { kind: 'shutdown', detail: exit.detail };
+      default:
+        return { kind: 'failed', detail: `the software engine left with ${exit.kind}` };
+    }
+  }
+
+  private pageIn(gpa: number): number {
+    const page = Math.floor(gpa / PAGE);
+    const start = page * PAGE;
+    for (let slot = 0; slot < this.used; slot++)
+      if (this.pages[slot] === page) return L.RAM_BASE + slot * PAGE + (gpa - start);
+    if (!this.memory.contains(start, PAGE)) return 0;
+    if (this.used === SLOTS) {
+      this.overflow = true;
+      return 0;
+    }
+    const slot = this.used++;
+    this.pages[slot] = page;
+    const bytes = this.memory.view(start, PAGE);
+    this.slots.set(bytes, slot * PAGE);
+    this.before.set(bytes, slot * PAGE);
+    return L.RAM_BASE + slot * PAGE + (gpa - start);
+  }
+
+  /** Writes changed bytes to where they belong, and forgets the pages with what was decoded from them. */
+  private giveBack(): void {
+    const { slots, before } = this;
+    for (let slot = 0; slot < this.used; slot++) {
+      const at = slot * PAGE;
+      const gpa = this.pages[slot] * PAGE;
+      let target: Uint8Array | undefined;
+      for (let i = at; i < at + PAGE; i++) {
+        if (slots[i] === before[i]) continue;
+        target ??= this.memory.view(gpa, PAGE);
+        target[i - at] = slots[i];
+      }
+      if (target !== undefined) this.memory.dirtied(gpa, PAGE);
+      this.engine.core.notifyWrite(L.RAM_BASE + at, PAGE);
+    }
+    this.used = 0;
+  }
+}
+
+/** Interrupts are delivered by the engine that asks for help. */
+function withoutInterrupts(sink: ExitSink): ExitSink {
+  return {
+    portIn: (port, size) => sink.portIn(port, size),
+    portOut: (port, size, value) => sink.portOut(port, size, value),
+    mmioRead: (gpa, size) => sink.mmioRead(gpa, size),
+    mmioWrite: (gpa, size, value) => sink.mmioWrite(gpa, size, value),
+    readMsr: (cpu, msr) => sink.readMsr(cpu, msr),
+    writeMsr: (cpu, msr, low, high) => sink.writeMsr(cpu, msr, low, high),
+    acknowledgeInterrupt: () => -1,
+    readCr8: (cpu) => sink.readCr8(cpu),
+    writeCr8: (cpu, value) => sink.writeCr8(cpu, value),
+    readTsc: (cpu) => sink.readTsc(cpu),
+    entropy: () => sink.entropy(),
+  };
+}
