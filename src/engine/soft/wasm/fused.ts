@@ -24,7 +24,7 @@ function probe(): boolean {
   module.export('f32', module.add(remainder(w.f32c(1 + 2 ** -15), w.f32c(1 - 2 ** -15), w.f32c(-1), f32x4)));
   const bytes = module.build(1) as Uint8Array<ArrayBuffer>;
   if (!WebAssembly.validate(bytes)) return false;
-  const memory = new WebAssembly.Memory({ initial: 1 });
+  const memory = new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true });
   const { exports } = new WebAssembly.Instance(new WebAssembly.Module(bytes), { env: { memory } });
   const found = exports as Record<'f64' | 'f32', () => bigint | number>;
   return BigInt.asUintN(64, found.f64() as bigint) === 0xbc30_0000_0000_0000n && found.f32() === (0xb080_0000 | 0);
