@@ -132,6 +132,7 @@ async function runLguest({
     verbose,
     quiet: true,
     tellsSize: false,
+    virtioConsole: append.some((word) => word.startsWith('console=hvc')) ? 'input' : 'output',
     files: async () => ({
       name: kernel,
       kernel,

@@ -269,7 +269,7 @@ test('page-table edits, flushes of every kind and changes of PCID: every access 
     }),
     { numRuns: 60 },
   );
-});
+}, 120_000);
 
 describe('code at an address', () => {
   const RETURN = (n: number) => [0xb8, n, 0, 0, 0, 0xc3];

@@ -102,7 +102,7 @@ describe('the end', () => {
   });
 
   test.skipIf(!hasScript)('three ^C end it as one ends other programs; Ctrl-a is the guest’s', async () => {
-    const line = `stty -g; ${process.execPath} ${MAIN} lguest 16 ${file('echo')}; echo status $?; stty -g`;
+    const line = `stty -g; ${process.execPath} ${MAIN} lguest 16 ${file('echo')} console=ttyS0; echo status $?; stty -g`;
     const { stdout } = await onTerminal(
       line,
       { when: 'ready', type: '\x01xabc' },

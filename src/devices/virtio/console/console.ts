@@ -189,6 +189,8 @@ export class VirtioConsole implements VirtioDevice<VirtioConsoleState> {
     this.multiport = driver.has(VIRTIO_CONSOLE_F_MULTIPORT);
     // Without control messages there is nobody to say that a port is open.
     if (!this.multiport) this.ports[0].setOpen(true);
+    // Linux looks at the window only when it is told that something has changed.
+    if (!this.multiport && this.size !== undefined) driver.configChanged();
   }
 
   notify(queue: number): void {

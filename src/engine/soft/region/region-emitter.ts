@@ -324,11 +324,11 @@ export class RegionEmitter extends RegionRegisters {
 
   core(name: string, ...args: number[]): void {
     const { spec, address, base, index } = this.record!;
-    // What ends a block leaves the region anyway.
-    if (spec!.instruction.attributes.ends) throw new Unsupported(name);
     this.setState(L.CUR_REC, w.i32c(address));
     if (base === L.R_EA || index === L.R_EA) this.setState(L.REGS + L.R_EA, this.effective());
-    this.frame.callHandler(() => this.invoke(name, 'i32', [w.i32c(address), ...args.map(w.i32c)]));
+    const call = () => this.invoke(name, 'i32', [w.i32c(address), ...args.map(w.i32c)]);
+    if (spec!.instruction.attributes.ends) this.frame.callLastHandler(call);
+    else this.frame.callHandler(call);
   }
 
   call(name: string, result: ValType, ...args: Expr[]): Expr {

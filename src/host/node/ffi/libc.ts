@@ -84,7 +84,8 @@ export interface Libc {
   /** Calls back in this thread's event loop whenever `fd` can be read. */
   watch(fd: number, readable: () => void): Watch;
   gettid(): number;
-  tgkill(pid: number, tid: number, signal: number): void;
+  /** @returns -1 where the thread has gone */
+  tryTgkill(pid: number, tid: number, signal: number): number;
   /**
    * Makes a signal interrupt blocking calls and do nothing else: its handler is a harmless function of the C library.
    * Holds for the whole process.
@@ -254,7 +255,7 @@ function bind(koffi: Koffi): Libc {
     },
     watch: (fd, readable) => koffi.node.poll(fd, { readable: true }, readable),
     gettid: () => gettid(),
-    tgkill: (pid, tid, signal) => void checked('tgkill', tgkill(pid, tid, signal)),
+    tryTgkill: (pid, tid, signal) => tgkill(pid, tid, signal),
     ignoreButInterrupt: (signal) => {
       const action = new Uint8Array(SIGACTION_SIZE);
       const view = new DataView(action.buffer);
