@@ -5,7 +5,7 @@
 import type { Doorbell, MmioDevice } from '../../device.js';
 import { PCI_COMMAND } from '../../pci/config-space.js';
 import { Msix, type MsixState, PciFunction, type PciFunctionState } from '../../pci/index.js';
-import { featureSet, VIRTIO_F_NOTIFICATION_DATA } from '../device.js';
+import { VIRTIO_F_NOTIFICATION_DATA } from '../device.js';
 import { Transport, type TransportOptions, type TransportPort, type TransportState } from '../transport.js';
 import { CommonConfig, type CommonConfigState } from './common.js';
 import * as L from './layout.js';
@@ -47,7 +47,7 @@ export class VirtioPci extends PciFunction implements MmioDevice, TransportPort 
     if (queues > L.MOST_QUEUES || device.config.length > L.PAGE) {
       throw new RangeError(`${device.name}: ${queues} queues or ${device.config.length} bytes of configuration`);
     }
-    this.transport = new Transport(options, this, featureSet(VIRTIO_F_NOTIFICATION_DATA));
+    this.transport = new Transport(options, this);
     this.common = new CommonConfig(this.transport, queues + 1);
     this.addBar(L.REGISTER_BAR, { kind: 'mem32', size: L.REGISTER_BAR_SIZE }, this);
     this.addStructure(L.CAP_COMMON_CFG, L.COMMON_OFFSET, L.COMMON_LENGTH);

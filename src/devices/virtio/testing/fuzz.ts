@@ -241,7 +241,7 @@ class Fuzz {
     const memory = new TestMemory(RAM);
     this.subject = make(this.clock, memory);
     const device = new WatchedDevice(this.subject.device, (queue, chain) => this.popped(queue, chain));
-    this.rig = new VirtioRig({ device, ram: memory, heapStart: HEAP });
+    this.rig = new VirtioRig({ device, ram: memory, heapStart: HEAP, notificationData: true });
     this.shadow = new Uint8Array(RAM);
     this.shadowWords = new Uint32Array(this.shadow.buffer);
     this.allowed = new Uint8Array(RAM);

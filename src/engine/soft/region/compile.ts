@@ -1,6 +1,8 @@
 /**
- * Compiles a region: some blocks with one entry, as one Wasm function without arguments. Registers live in locals from its
- * entry to its exit; the ways between blocks become Wasm's own loops and blocks (graph.ts).
+ * Compiles a region: some blocks as one Wasm function, whose argument says which of them is entered. All are entries but
+ * those in a loop, so that what leaves a region for a while comes back into it, and no block need be compiled twice.
+ * Registers live in locals from the entry to the exit where there is a loop; the ways between blocks become Wasm's own loops
+ * and blocks (graph.ts).
  *
  * Whether an instruction is interpreted or compiled makes no difference to anybody: COUNT is tested and paid where a block
  * is entered, as the interpreter does, and an instruction that a region leaves to the interpreter is gone on with in
@@ -9,13 +11,13 @@
  */
 import type { CoreImports } from '../emit/machine-emitter.js';
 import { FLOW } from '../isa/flow.js';
-import { jumpCache } from '../jump.js';
+import { jumpCache, REGION } from '../jump.js';
 import * as L from '../layout.js';
 import { handOverFlags, LINK } from '../link.js';
 import { FunctionBuilder, type Label } from '../wasm/function.js';
 import type { Expr } from '../wasm/ops.js';
 import * as w from '../wasm/ops.js';
-import { type FlowGraph, flowGraph } from './graph.js';
+import { type FlowGraph, flowGraph, isOnCycle } from './graph.js';
 import { type DecodedBlock, type DecodedRecord, targetOf } from './record.js';
 import { type FlagState, RegionEmitter, type RegionFrame, Unsupported } from './region-emitter.js';
 
@@ -23,6 +25,8 @@ export interface CompiledRegion {
   readonly body: FunctionBuilder;
   /** Instructions compiled, for statistics. */
   readonly instructions: number;
+  /** Blocks where it may be entered, by the number that says so; undefined: there is nothing compiled at its start. */
+  readonly entries: readonly (number | undefined)[];
 }
 
 /** Pages whose mapping one region remembers having checked. */
@@ -50,12 +54,14 @@ type Ending =
   | { readonly kind: 'gone' };
 
 class RegionCompiler implements RegionFrame {
-  readonly #f = new FunctionBuilder({ params: [], result: 'i32' });
+  readonly #f = new FunctionBuilder(REGION);
   readonly #e: RegionEmitter;
   readonly #blocks: readonly DecodedBlock[];
   readonly #link: number;
   readonly #indirect: readonly (readonly number[])[];
   readonly #graph: FlowGraph;
+  /** The first block, and by their pages the others that are entered from outside. */
+  readonly #entries: readonly number[];
   readonly #byAddress = new Map<bigint, number>();
   readonly #pages = new Map<bigint, number>();
   readonly #wrap: (address: bigint) => bigint;
@@ -65,7 +71,8 @@ class RegionCompiler implements RegionFrame {
   readonly #from: number;
   readonly #faulted: number;
   readonly #count: number;
-  readonly #next: number;
+  /** The argument: which of the dispatcher's blocks is next. */
+  readonly #next = 0;
   readonly #checked: number;
   readonly #drops: number;
   readonly #condition: number;
@@ -82,7 +89,8 @@ class RegionCompiler implements RegionFrame {
   #following = 0;
   #ending: Ending | undefined;
   #instructions = 0;
-  #useless = false;
+  /** Blocks whose first instruction is left to the interpreter. */
+  readonly #useless = new Set<number>();
 
   constructor(blocks: readonly DecodedBlock[], indirect: readonly (readonly number[])[], imports: CoreImports) {
     const f = this.#f;
@@ -95,13 +103,16 @@ class RegionCompiler implements RegionFrame {
       this.#byAddress.set(this.#wrap(b.page + BigInt(b.start)), i);
       if (!this.#pages.has(b.page)) this.#pages.set(b.page, this.#pages.size);
     }
-    this.#graph = flowGraph(blocks.map((_, i) => this.#successors(i)));
+    const successors = blocks.map((_, i) => this.#successors(i));
+    const page = (i: number) => this.#pages.get(blocks[i].page)!;
+    const others = blocks.map((_, i) => i).filter((i) => i > 0 && !isOnCycle(successors, i));
+    this.#entries = [0, ...others.sort((a, b) => page(a) - page(b) || a - b)];
+    this.#graph = flowGraph(successors, this.#entries);
     this.#rip = f.local('i64');
     this.#rec = f.local('i32');
     this.#from = f.local('i32');
     this.#faulted = f.local('i32');
     this.#count = f.local('i32');
-    this.#next = f.local('i32');
     this.#checked = f.local('i32');
     this.#drops = f.local('i32');
     this.#condition = f.local('i32');
@@ -134,23 +145,42 @@ class RegionCompiler implements RegionFrame {
       this.#exit = exit;
       this.#tree(0);
     });
-    if (this.#useless) return undefined;
+    if (this.#useless.has(0)) return undefined;
     this.#epilogue();
     f.inPrologue(() => this.#prologue());
-    return { body: f, instructions: this.#instructions };
+    const entries = this.#entries.map((i) => (this.#useless.has(i) ? undefined : i));
+    return { body: f, instructions: this.#instructions, entries };
   }
 
   #prologue(): void {
     const f = this.#f;
     const e = this.#e;
     f.set(e.pageLocal, w.load('i64', w.i32c(0), L.REGS + L.R_PAGE));
-    f.set(e.tlbLocal, w.load('i32', w.i32c(0), L.TLB_CUR));
-    // The interpreter has taken the entry block's length off already.
-    f.set(this.#count, w.add(w.load('i32', w.i32c(0), L.COUNT), w.i32c(this.#blocks[0].count)));
     f.set(this.#checked, w.i32c(1));
+    this.#enterOtherPages();
+    f.set(e.tlbLocal, w.load('i32', w.i32c(0), L.TLB_CUR));
+    f.set(this.#count, w.load('i32', w.i32c(0), L.COUNT));
     f.set(this.#drops, w.load('i32', w.i32c(0), L.REGION_DROPS));
     e.loadRegisters();
     e.takeOverFlags();
+  }
+
+  /** All addresses are told from the first block's page; entries in others come later in the list. */
+  #enterOtherPages(): void {
+    const f = this.#f;
+    const next = w.localGet(this.#next, 'i32');
+    let page = this.#blocks[0].page;
+    for (const [number, index] of this.#entries.entries()) {
+      const block = this.#blocks[index];
+      if (block.page === page) continue;
+      page = block.page;
+      const bit = this.#pages.get(page)!;
+      f.if(w.geU(next, w.i32c(number)), () => {
+        const here = w.load('i64', w.i32c(0), L.REGS + L.R_PAGE);
+        f.set(this.#e.pageLocal, w.sub(here, w.i64c(page - this.#blocks[0].page)));
+        f.set(this.#checked, w.i32c(bit < MOST_PAGES ? 1 << bit : 0));
+      });
+    }
   }
 
   #epilogue(): void {
@@ -234,7 +264,7 @@ class RegionCompiler implements RegionFrame {
       const state = e.save();
       if (!f.attempt(() => e.instruction(r), Unsupported)) {
         e.restore(state);
-        if (index === 0 && this.#first === block.records[0]) this.#useless = true;
+        if (this.#first === block.records[0]) this.#useless.add(index);
         this.leaveHere(w.i32c(0));
         return;
       }

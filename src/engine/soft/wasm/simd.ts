@@ -1,6 +1,6 @@
 /** WebAssembly SIMD operators (0xFD prefix) by name: opcode numbers of the core specification 2.0, section 5.4.9. */
 import type { Expr, ValType } from './ops.js';
-import { raw, v128c } from './ops.js';
+import { node, raw, v128c, withBytes } from './ops.js';
 
 const PREFIX = 0xfd000;
 
@@ -32,7 +32,7 @@ const shift = binary;
 
 /** Bytes chosen from a (0 to 15) and b (16 to 31) by constants. */
 export function shuffle(a: Expr, b: Expr, lanes: readonly number[]): Expr {
-  return { type: 'v128', op: PREFIX | 0x0d, args: [a, b], raw: new Uint8Array(lanes) };
+  return withBytes('v128', PREFIX | 0x0d, [a, b], lanes);
 }
 
 /** shuffle() by lanes of `size` bytes: 16 / size numbers. */
@@ -46,7 +46,7 @@ export function shuffleLanes(size: number, a: Expr, b: Expr, lanes: readonly num
 
 /** Conditional choice of a whole vector. */
 export function select(condition: Expr, yes: Expr, no: Expr): Expr {
-  return { type: 'v128', op: 0x1c, args: [yes, no, condition], imm: [1], raw: new Uint8Array([0x7b]) };
+  return withBytes('v128', 0x1c, [yes, no, condition], [0x7b], [1]);
 }
 
 /** Constants by lanes. */
@@ -268,7 +268,7 @@ const scalar2 =
 const reinterpret =
   (type: ValType, op: number, inverse: number) =>
   (a: Expr): Expr =>
-    a.op === inverse ? a.args[0] : { type, op, args: [a], ...(a.stable && { stable: true }) };
+    a.op === inverse ? a.args[0] : node(type, op, [a], undefined, undefined, a.stable === true);
 
 export const f32 = {
   abs: scalar1('f32', 0x8b),
