@@ -5,9 +5,9 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { makeElf, pvhNote } from '../dist/boot/testing.js';
 import { KvmEngine } from '../dist/engine/kvm/engine.js';
 import { NodeKvmHost } from '../dist/host/node/kvm/host.js';
+import { tinyKernel } from './lib/tiny-kernel.mjs';
 
 const RUNS = 3;
 const MIB = 1 << 20;
@@ -98,16 +98,12 @@ function doorbells(host) {
   return measure(engine, () => engine.vcpus[0].ownExits);
 }
 
-const ENTRY = 0x10_0000;
-// mov dx, 3f8h; mov al, '!'; out dx, al; mov al, 10; out dx, al; sti; hlt; jmp to the hlt
-const ONE_LINE = [0x66, 0xba, 0xf8, 3, 0xb0, 0x21, 0xee, 0xb0, 10, 0xee, 0xfb, 0xf4, 0xeb, 0xfd];
-
 // ---- a whole process -----------------------------------------------------------------------------------------------
 
 /** Starts the command line with a guest that says one letter and then waits for ever. */
 async function process4G(folder) {
   const kernel = join(folder, 'kernel');
-  writeFileSync(kernel, makeElf(32, ENTRY, [{ paddr: ENTRY, bytes: Uint8Array.from(ONE_LINE) }], pvhNote(ENTRY)));
+  writeFileSync(kernel, tinyKernel());
   const args = ['run', '--engine', 'kvm', '--memory', '4096M', '--kernel', kernel];
   const from = performance.now();
   const child = spawn(process.execPath, [here('../dist/cli/main.js'), ...args], { stdio: ['pipe', 'pipe', 'ignore'] });
