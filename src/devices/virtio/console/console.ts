@@ -126,9 +126,7 @@ export class VirtioConsole implements VirtioDevice<VirtioConsoleState> {
 
   /** Input for a port. @returns the bytes taken; the rest is to be offered again after `roomForInput` */
   receive(port: number, bytes: Uint8Array): number {
-    const accepted = this.ports[port].accept(bytes);
-    this.work((driver) => this.ports[port].deliver(driver));
-    return accepted;
+    return this.ports[port].receive(bytes, this.driver);
   }
 
   /** Bytes that `receive` would take now. */
@@ -202,7 +200,7 @@ export class VirtioConsole implements VirtioDevice<VirtioConsoleState> {
       return;
     }
     const port = this.ports[queue < 2 ? 0 : (queue >> 1) - 1];
-    if (queue === port.receiveQueue) port.deliver(driver);
+    if (queue === port.receiveQueue) port.serveInput(driver);
     else port.transmit(driver);
   }
 
@@ -244,7 +242,7 @@ export class VirtioConsole implements VirtioDevice<VirtioConsoleState> {
       this.introduce(id);
     } else if (event === PORT_OPEN) {
       port.setOpen(value !== 0);
-      port.deliver(driver);
+      port.serveInput(driver);
     }
   }
 
