@@ -83,6 +83,7 @@ async function bundleCli(out) {
   for (const [folder, file] of [
     ['cli', 'main.js'],
     ['host/node', 'region-worker.js'],
+    ['host/node/disk', 'disk-worker.js'],
     ['host/node/net', 'tap-thread.js'],
     ['host/node/net', 'network-worker.js'],
     ['host/node/kvm', 'vcpu-worker.js'],
