@@ -32,7 +32,13 @@ async function count(arch, words) {
     initrd: [guest.initrd],
     append: `console=ttyS0 quiet cryptomgr.notests ${words}`,
     config: { arch, memory: 512 * 2 ** 20, reboot: false },
-    engine: { name: 'soft', reason: 'profile', create: async (config) => (soft = new SoftEngine(config, modules)) },
+    engine: {
+      name: 'soft',
+      reason: 'profile',
+      create: async (config) => (soft = new SoftEngine(config, modules)),
+      prepare: async () => {},
+      close: async () => {},
+    },
   });
   await machine.start();
   const view = new DataView(soft.linear.buffer);

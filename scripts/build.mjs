@@ -79,10 +79,12 @@ async function buildEngine(out) {
 /** The command line in few files: loading sixty modules one by one would be a third of the time to a guest's first step. */
 async function bundleCli(out) {
   const { build: bundle } = await import('esbuild');
-  // The threads of the region compiler, of networks and of KVM's vCPUs are entries of their own.
+  // Each thread is an entry of its own.
   for (const [folder, file] of [
     ['cli', 'main.js'],
     ['host/node', 'region-worker.js'],
+    ['host/node/disk', 'disk-worker.js'],
+    ['host/node/net', 'tap-thread.js'],
     ['host/node/net', 'network-worker.js'],
     ['host/node/kvm', 'vcpu-worker.js'],
   ])

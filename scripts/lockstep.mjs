@@ -178,7 +178,7 @@ async function main() {
       ...files,
       config,
       host,
-      engine: { name: 'soft', reason: 'lockstep', create },
+      engine: { name: 'soft', reason: 'lockstep', create, prepare: async () => {}, close: async () => {} },
       serial: [new SerialPort({ write: text, flush: () => undefined })],
     });
   };

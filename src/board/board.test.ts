@@ -66,6 +66,45 @@ function rig(options: Partial<BoardOptions> = {}, build: (board: Board) => void 
   return { board, clock, cpus, memory, unhandled, events, output };
 }
 
+describe('functions that a board is made with', () => {
+  const named = (name: string): PciFunction =>
+    new PciFunction({ name, ids: { vendor: 0x1af4, device: 0x1042, classCode: 0x10000 }, interruptPin: 1 });
+
+  it('stand where they are asked to, or in the first free place, and firmware knows them', () => {
+    const functions = ['a', 'b', 'c', 'd'].map(named);
+    for (const fn of functions)
+      fn.addBar(0, { kind: 'mem32', size: 0x4000 }, { mmioRead: () => 7, mmioWrite: () => {} });
+    const [a, b, c, d] = functions;
+    const { board } = rig({ pci: [{ pci: a }, { pci: b, device: 5, fn: 2 }, { pci: c }, { pci: d, device: 9 }] });
+    expect(functions.map(({ devfn }) => [devfn >> 3, devfn & 7])).toEqual([
+      [1, 0],
+      [5, 2],
+      [2, 0],
+      [9, 0],
+    ]);
+    for (const fn of functions) {
+      expect(board.mmioRead(fn.listBars()[0].base, 4)).toBe(7);
+      expect([10, 11]).toContain(fn.config.bytes[0x3c]);
+    }
+  });
+
+  it('are refused a place that is taken', () => {
+    expect(() => rig({ pci: [{ pci: named('a'), device: 31 }] })).toThrow(/PCI slot 31:0 holds/);
+  });
+
+  it('are reset when the board is closed, and told when it has been restored', () => {
+    const fn = named('a');
+    const events: string[] = [];
+    fn.onReset(() => events.push('reset'));
+    fn.resume = () => events.push('resume');
+    const { board } = rig({ pci: [{ pci: fn }] });
+    board.restore(board.save());
+    expect(events).toEqual(['resume']);
+    board.close();
+    expect(events).toEqual(['resume', 'reset']);
+  });
+});
+
 /** Both 8259s initialised as Linux does: vectors 30h-3Fh, only the given inputs open. */
 function initPic(board: Board, irqs: readonly number[]): void {
   for (const [command, data, vector, cascade] of [

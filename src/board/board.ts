@@ -6,7 +6,7 @@
  * A board is made for one life of the guest: a reset throws it away and makes another.
  */
 import { DebugConsole, PostCodePort } from '../devices/debugport/debugport.js';
-import type { Clock, PortDevice } from '../devices/device.js';
+import type { Clock, MmioDevice, PortDevice } from '../devices/device.js';
 import { I8042, type I8042State } from '../devices/i8042/i8042.js';
 import type { LapicCpuPort } from '../devices/lapic/index.js';
 import {
@@ -21,12 +21,13 @@ import {
   type PciBusState,
   PciConfigPorts,
   type PciFunction,
+  type PciMapping,
 } from '../devices/pci/index.js';
 import { requireVersion } from '../devices/persist.js';
 import { DEFAULT_S5_TYPE, PmDevice, type PmPorts, type PmState } from '../devices/pm/pm.js';
 import { cmosMemorySize, RTC_CENTURY, Rtc, type RtcState } from '../devices/rtc/rtc.js';
 import { Uart16550, type UartBackend, type UartState } from '../devices/uart/uart.js';
-import type { EngineControllers, GuestMemory, MsrValue } from '../engine/contract.js';
+import type { EngineControllers, EngineShortcuts, GuestMemory, MsrValue } from '../engine/contract.js';
 import { type AcpiOptions, buildAcpi } from './acpi/index.js';
 import { MmioBus, PortBus, type UnhandledListener } from './bus.js';
 import {
@@ -56,6 +57,7 @@ const RESET_PORT = 0xcf9;
 /** SYS_RST and RST_CPU: a hard reset. */
 const RESET_VALUE = 6;
 const DEBUG_CONSOLE_PORT = 0xe9;
+const POST_CODE_PORT = 0x80;
 
 export interface BoardOptions {
   readonly memory: GuestMemory;
@@ -82,6 +84,8 @@ export interface BoardOptions {
   readonly debugConsole?: (byte: number) => void;
   /** Interrupt controllers of the engine's; without them the board has its own. */
   readonly controllers?: EngineControllers | undefined;
+  /** Writes that the engine can take without stopping a vCPU. */
+  readonly shortcuts?: EngineShortcuts | undefined;
   /** Whether CPUID offers x2APIC. Default true. */
   readonly x2apic?: boolean;
   /** Hz of the local APICs' timer: the core crystal clock of CPUID 15h, where it tells one. Default 1 GHz. */
@@ -207,8 +211,8 @@ export class Board {
     }
 
     // Debug ports.
-    this.postCode = new PostCodePort();
-    ports.map(0x80, 1, this.postCode, 'POST codes');
+    this.postCode = new PostCodePort(options.shortcuts?.latch(POST_CODE_PORT));
+    ports.map(POST_CODE_PORT, 1, this.postCode, 'POST codes');
     if (options.debugConsole !== undefined) {
       ports.map(DEBUG_CONSOLE_PORT, 1, new DebugConsole(options.debugConsole), 'debug console');
     }
@@ -216,7 +220,7 @@ export class Board {
     // PCI: both ways into it, the host bridge, and the LPC bridge with the routing of its interrupts.
     this.pci = new PciBus({
       mapPorts: (base, length, device, name) => ports.tryMap(base, length, device, name),
-      mapMmio: (base, length, device, name) => mmio.tryMap(base, length, device, name),
+      mapMmio: (base, length, device, name) => this.mapBar(base, length, device, name),
       deliverMsi: (address, data) => this.controllers.deliverMsi(address, data),
     });
     this.configPorts = new PciConfigPorts(this.pci, resetControl);
@@ -232,6 +236,22 @@ export class Board {
     this.pci.add(31, 0, lpc);
     this.pci.connectLinks(lpc.links);
     for (const { pci, device, fn } of options.pci ?? []) this.pci.add(device ?? this.pci.freeDevice(), fn ?? 0, pci);
+  }
+
+  /** What only rings is left to the engine, if it can take it without stopping a vCPU. */
+  private mapBar(base: number, length: number, device: MmioDevice, name: string): PciMapping | undefined {
+    const mapping = this.mmio.tryMap(base, length, device, name);
+    const { shortcuts } = this.options;
+    if (mapping === undefined || shortcuts === undefined || device.doorbells === undefined) return mapping;
+    const ends = device.doorbells.map(({ offset, size, value }) =>
+      shortcuts.doorbell(base + offset, size, value, () => device.mmioWrite(offset, size, value)),
+    );
+    return {
+      unmap: () => {
+        for (const end of ends) end();
+        mapping.unmap();
+      },
+    };
   }
 
   /** Devices with work in flight forget it. */

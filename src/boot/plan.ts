@@ -48,6 +48,7 @@ export interface BootPlan {
   readonly entry: number;
   /** In no order; they overlap neither one another nor `zeroes`, and lie in RAM. */
   readonly writes: readonly BootWrite[];
+  /** RAM that the kernel takes to be zero: nobody else's. */
   readonly zeroes: readonly BootZeroes[];
   readonly cpu: InitialState;
 }
@@ -95,21 +96,20 @@ function capital(text: string): string {
 const PAGE = 4096;
 
 /**
- * Carries a plan out on a machine's memory and its first vCPU, which is reset first. Pages that already are what they
- * should be (zero, in a new machine) are not written, so they need not become resident on the host.
+ * Carries a plan out on a machine's memory, which is zero where nobody has written, and on its first vCPU, which is reset
+ * first. Pages of zeroes are not written, so they need not become resident on the host.
  */
 export function applyBoot(
   memory: GuestMemory,
   vcpu: Pick<Vcpu, 'reset' | 'getState' | 'setState'>,
   plan: BootPlan,
 ): void {
-  for (const { gpa, length } of plan.zeroes) clear(memory, gpa, length);
   for (const { gpa, bytes } of plan.writes) writeSparsely(memory, gpa, bytes);
   vcpu.reset();
   vcpu.setState({ ...vcpu.getState(), ...plan.cpu, activity: 'running' });
 }
 
-/** Writes `bytes` in runs of pages that are not all zero, and clears the others. */
+/** Writes the pages of `bytes` that are not all zero. */
 function writeSparsely(memory: GuestMemory, gpa: number, bytes: Uint8Array): void {
   let run = 0;
   for (let at = 0; at < bytes.length; ) {
@@ -117,21 +117,11 @@ function writeSparsely(memory: GuestMemory, gpa: number, bytes: Uint8Array): voi
     const end = Math.min(bytes.length, at + PAGE - ((gpa + at) % PAGE));
     if (isZero(bytes.subarray(at, end))) {
       if (run < at) memory.write(gpa + run, bytes.subarray(run, at));
-      clear(memory, gpa + at, end - at);
       run = end;
     }
     at = end;
   }
   if (run < bytes.length) memory.write(gpa + run, bytes.subarray(run));
-}
-
-function clear(memory: GuestMemory, gpa: number, length: number): void {
-  const zeroes = new Uint8Array(PAGE);
-  for (let at = 0; at < length; ) {
-    const size = Math.min(length - at, PAGE - ((gpa + at) % PAGE));
-    if (!isZero(memory.view(gpa + at, size))) memory.write(gpa + at, zeroes.subarray(0, size));
-    at += size;
-  }
 }
 
 function isZero(bytes: Uint8Array): boolean {

@@ -48,6 +48,8 @@ export interface Job {
   readonly stats?: string | true | undefined;
   /** The guest reads window sizes from ttyS2. */
   readonly tellsSize: boolean;
+  /** See `SessionOptions`. */
+  readonly virtioConsole?: 'input' | 'output' | undefined;
   /** Gets what is to be booted; `signal` is aborted where somebody interrupts that. */
   files(session: Session, progress: Progress, signal: AbortSignal): Promise<GuestFiles>;
   /** Gives up rights, when everything is open. Gets a way to say a line with `--verbose`. */
@@ -86,6 +88,7 @@ export async function launch(job: Job): Promise<number> {
       stderr: process.stderr,
       showConsole: job.verbose,
       tellsSize: job.tellsSize,
+      virtioConsole: job.virtioConsole,
       onFirstOutput: () => progress.clear(),
       onInput: () => host.wake(),
       onAction: (action) => {
@@ -108,10 +111,12 @@ export async function launch(job: Job): Promise<number> {
       initrd: files.initrd,
       append: files.append.join(' '),
       serial: current.ports,
+      console: current.virtioConsole,
       host,
       engine,
       flush: () => current.flush(),
       onWarning: verbose,
+      onDevices: (names) => names.forEach((name, i) => void verbose(`device ${i + 1}: ${name}`)),
       onBoot: (description) => verbose(`Entering ${description}.`),
       onReset: () => verbose('The guest starts afresh.'),
       ...(confine && { confine: () => confine(verbose) }),

@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { Command, CommanderError, Option } from 'commander';
 import { ARCHITECTURES, ENGINES } from '../config/limits.js';
 import { PACKAGE_ROOT } from '../host/node/package.js';
+import type { ImageOptions } from './image.js';
 import { Status, UsageError } from './status.js';
 
 /** Errors whose message is a sentence for the user. Named, since their modules are loaded late. */
@@ -80,6 +81,26 @@ function program(command: string[] | undefined, end: (status: number) => void): 
     .action(async (guest: string | undefined, options: object) => {
       const { run } = await import('./run.js');
       end(await run(guest, command, options));
+    });
+
+  main
+    .command('image')
+    .description('Makes disks with a system on them.')
+    .command('build')
+    .summary('make a disk with a Debian')
+    .description(
+      'Makes a disk with a minimal Debian of the packages that this machine’s apt-get can fetch. It boots with\n' +
+        '"typevisor run debian --disk FILE"; root has no password.',
+    )
+    .argument('<guest>', 'debian')
+    .argument('<file>', 'the disk, which must not exist yet')
+    .option('--size <size>', 'of the disk, such as 2G; the file takes only what is used', '2G')
+    .addOption(new Option('--arch <arch>', 'kind of processor').choices(ARCHITECTURES).default('amd64'))
+    .option('--include <packages>', 'more packages, separated by commas; may be repeated', list)
+    .action(async (guest: string, file: string, options: ImageOptions) => {
+      if (command !== undefined) throw new UsageError('"typevisor image build" takes no command after "--".');
+      const { buildImage } = await import('./image.js');
+      end(await buildImage(guest, file, options));
     });
 
   // Only for the help: its own command line is not ours to parse.

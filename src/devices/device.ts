@@ -29,6 +29,17 @@ export interface PortDevice {
 export interface MmioDevice {
   mmioRead(offset: number, size: 1 | 2 | 4): number;
   mmioWrite(offset: number, size: 1 | 2 | 4, value: number): void;
+  /**
+   * Writes that only ring: whoever maps the device may deliver them a little later, several as one, so that the vCPU need
+   * not wait.
+   */
+  readonly doorbells?: readonly Doorbell[];
+}
+
+export interface Doorbell {
+  readonly offset: number;
+  readonly size: 1 | 2 | 4;
+  readonly value: number;
 }
 
 /** State that a snapshot keeps: plain JSON data with a version of its own. `restore` refuses an unknown version. */

@@ -238,7 +238,35 @@ export interface Vcpu {
   reset(): void;
   /** Linear to guest-physical by the current page tables, without side effects; undefined where nothing is mapped. */
   translate(linear: bigint): number | undefined;
+  /**
+   * Has `run` end with `debug` after each instruction, or where a breakpoint or watchpoint hits, until told otherwise; what
+   * the guest does with its own debug registers is not seen meanwhile. Absent: the engine can't.
+   * @throws RangeError for more than four points, or a length that can't be
+   */
+  setDebug?(debug: GuestDebug): void;
   readonly stats: EngineStats;
+}
+
+/** What a debugger wants of a vCPU. Nothing: `{ step: false, points: [] }`. */
+export interface GuestDebug {
+  readonly step: boolean;
+  readonly points: readonly DebugPoint[];
+}
+
+export interface DebugPoint {
+  readonly kind: 'execute' | 'write' | 'access';
+  /** Linear. */
+  readonly address: bigint;
+  /** Bytes watched: 1, 2, 4 or 8; 1 for `execute`. */
+  readonly length: 1 | 2 | 4 | 8;
+}
+
+/** An account of the pages of RAM that are written, by the guest and by `GuestMemory.write` and `dirtied`. */
+export interface DirtyLog {
+  start(): void;
+  /** Calls `visit` with the gpa of each page of 4 KiB written since `start`, or since it was last asked; some pages that were not may be among them. */
+  take(visit: (gpa: number) => void): void;
+  stop(): void;
 }
 
 export interface Engine {
@@ -249,6 +277,10 @@ export interface Engine {
   readonly countsInstructions: boolean;
   /** Interrupt controllers that the engine has in place of the machine's. */
   readonly controllers?: EngineControllers | undefined;
+  /** Absent: the engine keeps no such account. */
+  readonly dirtyLog?: DirtyLog | undefined;
+  /** Writes that the engine can take without stopping the vCPU. */
+  readonly shortcuts?: EngineShortcuts | undefined;
   /** vCPUs that run by themselves; without it the machine gives each of them its slices with `Vcpu.run`. */
   readonly parallel?: ParallelVcpus | undefined;
   close(): void;
@@ -264,6 +296,17 @@ export interface EngineControllers {
   signalMsi(address: number, data: number): void;
   /** The 8259 pair's edge/level control registers: a bit for each ISA interrupt that is a level. */
   setLevelInputs(mask: number): void;
+}
+
+/** Writes that an engine can take by itself: they do not come through `ExitSink` then. */
+export interface EngineShortcuts {
+  /**
+   * From now on a write of `value`, `size` bytes wide, at `gpa` rings: `rung` is called in the machine's thread soon
+   * afterwards, once for one or several writes. @returns what ends it
+   */
+  doorbell(gpa: number, size: 1 | 2 | 4, value: number, rung: () => void): () => void;
+  /** Writes of a byte to this port are only kept. @returns what reads the last one; undefined: none yet */
+  latch(port: number): () => number | undefined;
 }
 
 /**

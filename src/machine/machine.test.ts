@@ -245,6 +245,22 @@ describe('a reset', () => {
     expect(subject.stats()).toMatchObject({ instructions: 200, blocksDecoded: 2, resets: 1 });
   });
 
+  test('closes the old board while its memory is there', async () => {
+    const order: string[] = [];
+    let runs = 0;
+    const { subject, made } = machine(() => {
+      const { board, engines } = made;
+      const engine = engines.at(-1)!;
+      const life = ++runs;
+      board!.close = () => order.push(`board ${life}, engine ${engine.closed ? 'gone' : 'there'}`);
+      if (life === 1) board!.parts.onReset();
+      else board!.parts.onPowerOff();
+      return { kind: 'kick' };
+    });
+    await subject.start();
+    expect(order).toEqual(['board 1, engine there', 'board 2, engine there']);
+  });
+
   test('takes the old board’s alarms away', async () => {
     const fired: string[] = [];
     let runs = 0;

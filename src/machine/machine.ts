@@ -10,6 +10,7 @@ import {
   type Engine,
   type EngineConfig,
   type EngineControllers,
+  type EngineShortcuts,
   type EngineStats,
   type GuestMemory,
   NO_STATS,
@@ -54,6 +55,8 @@ export interface BoardParts {
   readonly cpus: number;
   /** Interrupt controllers that the engine has in place of the board's. */
   readonly controllers: EngineControllers | undefined;
+  /** Writes that the engine can take by itself. */
+  readonly shortcuts: EngineShortcuts | undefined;
   readonly clock: Clock;
   /** Date and time in milliseconds since 1970-01-01 UTC. */
   readonly wallClock: () => number;
@@ -318,6 +321,8 @@ export class Machine<B extends MachineBoard = MachineBoard> {
       memory: engine.memory,
       cpus: config.cpus,
       controllers: engine.controllers,
+      // What an engine takes by itself is not counted.
+      shortcuts: config.detailedExits ? undefined : engine.shortcuts,
       clock,
       wallClock: config.deterministic ? () => FIXED_EPOCH + clock.now() / 1e6 : () => host.wallClock(),
       readTsc: () => clock.ticks(),

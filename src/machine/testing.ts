@@ -132,6 +132,7 @@ export class FakeBoard implements MachineBoard {
   readonly parts: BoardParts;
   currentCpu = 0;
   readonly written: [number, number][] = [];
+  close: () => void = () => {};
   onPortOut: (port: number, value: number) => void = () => {};
 
   constructor(parts: BoardParts) {

@@ -14,15 +14,23 @@ export interface PostCodeState {
 /** Port 80h: swallows what is written and reads back the last byte, as the DMA page register there does. */
 export class PostCodePort implements PortDevice, Persist<PostCodeState> {
   #last = 0;
+  readonly #latch: () => number | undefined;
+
+  /** @param latch reads the last byte that somebody else has taken in our place; undefined: none since it was asked last */
+  constructor(latch: () => number | undefined = () => undefined) {
+    this.#latch = latch;
+  }
 
   /** The last code written. */
   get last(): number {
+    this.#last = this.#latch() ?? this.#last;
     return this.#last;
   }
 
   portIn(_offset: number, size: 1 | 2 | 4): number {
+    const { last } = this;
     // The ports beside it float.
-    return size === 1 ? this.#last : ((size === 2 ? 0xff00 : 0xffff_ff00) | this.#last) >>> 0;
+    return size === 1 ? last : ((size === 2 ? 0xff00 : 0xffff_ff00) | last) >>> 0;
   }
 
   portOut(_offset: number, _size: 1 | 2 | 4, value: number): void {
@@ -30,7 +38,7 @@ export class PostCodePort implements PortDevice, Persist<PostCodeState> {
   }
 
   save(): PostCodeState {
-    return { version: 1, last: this.#last };
+    return { version: 1, last: this.last };
   }
 
   restore(state: PostCodeState): void {

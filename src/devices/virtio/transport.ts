@@ -12,6 +12,7 @@ import {
   featureSet,
   VIRTIO_F_EVENT_IDX,
   VIRTIO_F_INDIRECT_DESC,
+  VIRTIO_F_NOTIFICATION_DATA,
   VIRTIO_F_RING_PACKED,
   VIRTIO_F_RING_RESET,
   VIRTIO_F_VERSION_1,
@@ -33,6 +34,7 @@ export const FAILED = 128;
 const STATUS_BITS = ACKNOWLEDGE | DRIVER | DRIVER_OK | FEATURES_OK | DEVICE_NEEDS_RESET | FAILED;
 
 const TWO_32 = 0x1_0000_0000;
+const IGNORED = 'This was ignored.';
 /** A guest may break every rule in turn, but not fill the log. */
 const MOST_WARNINGS = 16;
 
@@ -43,6 +45,11 @@ export interface TransportOptions {
   readonly strict?: boolean;
   /** Whether packed virtqueues are offered. Default true. */
   readonly packed?: boolean;
+  /**
+   * Whether drivers are offered to notify with the place in the ring (VIRTIO_F_NOTIFICATION_DATA). We look it up anyhow, and
+   * whoever watches notify registers for us expects the queue's number alone. Default false.
+   */
+  readonly notificationData?: boolean;
   /** One sentence about what the driver did; at most a few of them. */
   readonly warn?: (message: string) => void;
   /** Strict: what the driver of the device `name` did. The machine is to end. */
@@ -81,15 +88,18 @@ class Session implements VirtioDriver {
   readonly features: bigint;
   private readonly transport: Transport;
   private readonly queues: readonly DeviceQueue[];
+  /** The same features without a bigint: devices ask for each packet. */
+  private readonly words: readonly [number, number];
 
-  constructor(transport: Transport, features: bigint, queues: readonly DeviceQueue[]) {
+  constructor(transport: Transport, queues: readonly DeviceQueue[]) {
     this.transport = transport;
-    this.features = features;
+    this.features = transport.features;
+    this.words = [transport.driverFeatures(0), transport.driverFeatures(1)];
     this.queues = queues;
   }
 
   has(feature: number): boolean {
-    return ((this.features >> BigInt(feature)) & 1n) !== 0n;
+    return hasBit(this.words, feature);
   }
 
   queue(index: number): DeviceQueue {
@@ -107,6 +117,10 @@ class Session implements VirtioDriver {
   }
 }
 
+function hasBit([low, high]: readonly [number, number], feature: number): boolean {
+  return (((feature < 32 ? low : high) >>> (feature & 31)) & 1) !== 0;
+}
+
 export class Transport implements QueueHost {
   readonly device: VirtioDevice;
   readonly ram: Ram;
@@ -114,7 +128,7 @@ export class Transport implements QueueHost {
   readonly offered: readonly [number, number];
   /** As the driver has set them. */
   readonly queues: QueueSettings[];
-  readonly remark = (violation: VirtioViolation): void => this.report(violation, 'This was ignored.');
+  readonly remark = (violation: VirtioViolation): void => this.report(violation, IGNORED);
   private readonly options: TransportOptions;
   private readonly port: TransportPort;
   private readonly accepted: [number, number] = [0, 0];
@@ -128,16 +142,15 @@ export class Transport implements QueueHost {
   private readonly early = new Set<number>();
   private readonly told = new Set<string>();
 
-  /** @param features the transport's own, beside those of rings */
-  constructor(options: TransportOptions, port: TransportPort, features: bigint) {
+  constructor(options: TransportOptions, port: TransportPort) {
     const { device } = options;
     this.options = options;
     this.port = port;
     this.device = device;
     this.ram = new Ram(options.memory);
-    let offered =
-      device.features | features | featureSet(VIRTIO_F_VERSION_1, VIRTIO_F_INDIRECT_DESC, VIRTIO_F_EVENT_IDX);
+    let offered = device.features | featureSet(VIRTIO_F_VERSION_1, VIRTIO_F_INDIRECT_DESC, VIRTIO_F_EVENT_IDX);
     if (options.packed !== false) offered |= featureSet(VIRTIO_F_RING_PACKED);
+    if (options.notificationData === true) offered |= featureSet(VIRTIO_F_NOTIFICATION_DATA);
     if (device.resetQueue !== undefined) offered |= featureSet(VIRTIO_F_RING_RESET);
     this.offered = [Number(offered & 0xffff_ffffn), Number((offered >> 32n) & 0xffff_ffffn)];
     for (const size of device.queueSizes) {
@@ -218,7 +231,7 @@ export class Transport implements QueueHost {
   }
 
   private start(): void {
-    const session = new Session(this, this.features, this.rings);
+    const session = new Session(this, this.rings);
     this.session = session;
     this.guard(() => this.device.start(session));
     for (const queue of [...this.early]) this.notified(queue);
@@ -243,7 +256,7 @@ export class Transport implements QueueHost {
   }
 
   has(feature: number): boolean {
-    return ((this.accepted[feature >> 5] >>> (feature & 31)) & 1) !== 0;
+    return hasBit(this.accepted, feature);
   }
 
   /** FEATURES_OK: whether the device works with what the driver has accepted (2.2.2). */
@@ -340,7 +353,7 @@ export class Transport implements QueueHost {
         this.violate(error);
       }
     } else if ((this.statusBits & DEVICE_NEEDS_RESET) === 0) {
-      this.refuse(`notified queue ${queue} before DRIVER_OK`, '3.1.1');
+      this.refuse(`notified queue ${queue} before DRIVER_OK`, '3.1.1', 'It is looked at when that comes.');
       if (this.queueEnabled(queue)) this.early.add(queue);
     }
   }
@@ -399,8 +412,8 @@ export class Transport implements QueueHost {
   // ---- breaches ----------------------------------------------------------------------------------------------------
 
   /** The driver did what can be ignored. `what` goes on from "the driver". */
-  refuse(what: string, section: string): void {
-    this.remark(new VirtioViolation(`the driver ${what}`, section));
+  refuse(what: string, section: string, effect = IGNORED): void {
+    this.report(new VirtioViolation(`the driver ${what}`, section), effect);
   }
 
   /** The device cannot go on with this driver: it needs a reset (2.1.2). */

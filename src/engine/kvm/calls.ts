@@ -47,11 +47,19 @@ export interface KvmHost {
   mapRun(fd: number, length: number): SharedRam;
   /** A thread for the vCPU of this index. */
   thread(index: number, fd: number, run: SharedRam): VcpuThread;
-  /** Waits until a thread rings, at most `ns`. @returns whether one has. */
-  waitForBell(ns: number): boolean;
+  /**
+   * Waits until a thread rings or a doorbell does, at most `ns`, and calls what the doorbells that have rung are for.
+   * @returns how many of those
+   */
+  waitForBell(ns: number): number;
+  /** An eventfd for KVM to ring, and what is then called. @returns what ends it */
+  addDoorbell(rung: () => void): { readonly fd: number; remove(): void };
+  /** Ports whose bytes the vCPUs' threads keep by themselves: 0 no, 1 yes, 2 and something has been written; and the bytes. */
+  readonly latched: Uint8Array;
+  readonly latches: Uint8Array;
   /** Rings: whoever waits looks at the vCPUs. */
   ring(): void;
-  /** Calls back in the event loop whenever a thread rings; undefined: no longer. */
+  /** Calls back in the event loop whenever a thread or a doorbell rings; undefined: no longer. */
   onBell(ring: (() => void) | undefined): void;
   /** Monotonic time in ns. */
   now(): number;

@@ -5,8 +5,10 @@ import type { KvmHost } from './calls.js';
 import type { InstructionHelper } from './completion.js';
 import { KernelControllers } from './controllers.js';
 import { composeCpuid, encodeCpuid } from './cpuid.js';
+import { KvmDirtyLog } from './dirty-log.js';
 import type { KvmMemory } from './memory.js';
 import { KvmParallel } from './parallel.js';
+import { KvmShortcuts } from './shortcuts.js';
 import { bytesOf, knownMsrs, STATE_MSRS, StateTransfer } from './state.js';
 import { KvmVcpu } from './vcpu.js';
 import { KvmVm } from './vm.js';
@@ -22,6 +24,8 @@ export class KvmEngine implements Engine {
   readonly vm: KvmVm;
   readonly controllers: KernelControllers | undefined;
   readonly parallel: KvmParallel | undefined;
+  readonly shortcuts: KvmShortcuts;
+  readonly dirtyLog: KvmDirtyLog;
   private readonly host: KvmHost;
   private closed = false;
   /** Bits of XCR0 that the guest was told of; 0 without XSAVE. */
@@ -32,6 +36,8 @@ export class KvmEngine implements Engine {
     this.host = host;
     this.vm = new KvmVm(host, config, EINTR);
     this.memory = this.vm.memory;
+    this.shortcuts = new KvmShortcuts(this.vm);
+    this.dirtyLog = new KvmDirtyLog(this.vm);
     const vcpus: KvmVcpu[] = [];
     this.vcpus = vcpus;
     try {
@@ -62,6 +68,7 @@ export class KvmEngine implements Engine {
     if (this.closed) return;
     this.closed = true;
     for (const vcpu of this.vcpus) vcpu.close();
+    this.shortcuts.close();
     this.vm.close();
   }
 

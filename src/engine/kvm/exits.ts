@@ -2,6 +2,7 @@
 import type { Exit } from '../contract.js';
 import * as A from './abi.js';
 import { completeInstruction } from './completion.js';
+import { debugExit } from './debug.js';
 import type { RunPage } from './run-page.js';
 import type { KvmVcpu } from './vcpu.js';
 
@@ -33,7 +34,7 @@ export function completeExit(vcpu: KvmVcpu): Exit | undefined {
     case A.KVM_EXIT_SHUTDOWN:
       return { kind: 'shutdown', detail: 'triple fault' };
     case A.KVM_EXIT_DEBUG:
-      return debug(vcpu, page);
+      return debugExit(page, vcpu.debug);
     case A.KVM_EXIT_SYSTEM_EVENT:
       return { kind: 'error', detail: `The guest asked KVM for system event ${page.word(A.RUN_SYSTEM_EVENT_TYPE)}.` };
     case A.KVM_EXIT_INTERNAL_ERROR:
@@ -84,17 +85,6 @@ function readMsr(vcpu: KvmVcpu, page: RunPage): undefined {
 
 function writeMsr(vcpu: KvmVcpu, page: RunPage): undefined {
   page.msrRefused = !isAsked(page) || !vcpu.vm.sink.writeMsr(vcpu.index, page.msr, page.msrLow, page.msrHigh);
-}
-
-const DR6_STEP = 1 << 14;
-const VECTOR_BP = 3;
-
-function debug(vcpu: KvmVcpu, page: RunPage): Exit {
-  void vcpu;
-  if (page.word(A.RUN_DEBUG_EXCEPTION) === VECTOR_BP) return { kind: 'debug', reason: 'breakpoint' };
-  const dr6 = page.word(A.RUN_DEBUG_DR6);
-  if (dr6 & DR6_STEP) return { kind: 'debug', reason: 'step' };
-  return { kind: 'debug', reason: 'breakpoint' };
 }
 
 function internalError(vcpu: KvmVcpu, page: RunPage): Exit | undefined {

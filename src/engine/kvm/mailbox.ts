@@ -13,7 +13,12 @@ export const RESULT = 2;
 export const OWN_EXITS = 3;
 /** The vCPU that the thread runs, as a file descriptor. */
 export const FD = 4;
-export const WORDS = 8;
+/** Address (low, high) and length of its kvm_run; the turn changes with each new vCPU. */
+export const RUN_LOW = 5;
+export const RUN_HIGH = 6;
+export const RUN_LENGTH = 7;
+export const TURN = 8;
+export const WORDS = 16;
 
 export const STATE_OUT = 0;
 export const STATE_RUN = 1;

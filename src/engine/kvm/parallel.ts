@@ -37,9 +37,8 @@ export class KvmParallel implements ParallelVcpus {
 
   serve(ns: number, server: VcpuServer): number {
     const served = this.serveAll(server);
-    if (served > 0 || ns <= 0) return served;
-    this.host.waitForBell(ns);
-    return this.serveAll(server);
+    const rung = this.host.waitForBell(served > 0 ? 0 : Math.max(0, ns));
+    return served + rung + this.serveAll(server);
   }
 
   onRequest(ring: (() => void) | undefined): void {

@@ -2,9 +2,10 @@
  * One vCPU of the KVM engine, seen from the machine's thread. Its own thread runs KVM_RUN and nothing else; whatever the
  * guest needs of the machine is done here while that thread waits.
  */
-import { type EngineStats, type Exit, NO_STATS, type Vcpu, type VcpuState } from '../contract.js';
+import { type EngineStats, type Exit, type GuestDebug, NO_STATS, type Vcpu, type VcpuState } from '../contract.js';
 import * as A from './abi.js';
 import type { SharedRam, VcpuThread } from './calls.js';
+import { encodeDebug, NO_DEBUG } from './debug.js';
 import { completeExit } from './exits.js';
 import * as M from './mailbox.js';
 import { RunPage } from './run-page.js';
@@ -23,6 +24,8 @@ export class KvmVcpu implements Vcpu {
   readonly stats: EngineStats = NO_STATS;
   /** Instructions that KVM could not emulate. */
   completedInstructions = 0;
+  /** What a debugger wants. */
+  debug = NO_DEBUG;
   private readonly run_: SharedRam;
   private readonly signature: number;
   private thread: VcpuThread | undefined;
@@ -137,6 +140,14 @@ export class KvmVcpu implements Vcpu {
     view.setBigUint64(0, BigInt.asUintN(64, linear), true);
     this.whileOut(() => this.vm.calls.ioctlBytes(this.fd, A.KVM_TRANSLATE, bytesOf(view), 'KVM_TRANSLATE'));
     return view.getUint8(TRANSLATION_VALID) === 0 ? undefined : Number(view.getBigUint64(8, true));
+  }
+
+  setDebug(debug: GuestDebug): void {
+    const request = encodeDebug(debug);
+    this.whileOut(() =>
+      this.vm.calls.ioctlBytes(this.fd, A.KVM_SET_GUEST_DEBUG, bytesOf(request), 'KVM_SET_GUEST_DEBUG'),
+    );
+    this.debug = debug;
   }
 
   // ---- in and out of the guest -----------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import { type HandlerContext, InterpreterEmitter } from './emit/interpreter-emit
 import type { CoreImports } from './emit/machine-emitter.js';
 import { ModuleImports } from './emit/module-imports.js';
 import type { HandlerSpec } from './isa/define.js';
-import { jumpCache, noteJump } from './jump.js';
+import { jumpCache, noteJump, REGION, regionOf } from './jump.js';
 import * as L from './layout.js';
 import { handOverFlags, linkFunction } from './link.js';
 import { FunctionBuilder, type Label } from './wasm/function.js';
@@ -60,11 +60,13 @@ export function generateInterpreter(
   const imports = new ModuleImports(module);
   const settle = imports.index('settleFlags', ['i32', 'i64', 'i64', 'i64'], undefined);
   const coldFunctions = cold.map((h) => coldHandler(h, imports));
-  const types = { handler: module.type(HANDLER), region: module.type({ params: [], result: 'i32' }) };
+  const types = { handler: module.type(HANDLER), region: module.type(REGION) };
   const run = runFunction(hot, fixed, hotCount, imports, types, profileAt, hotEvery);
   const table = coldFunctions.map((f) => module.add(f));
   module.table(table);
-  module.export('run', module.add(run));
+  const runIndex = module.add(run);
+  module.optimizeAtOnce(runIndex);
+  module.export('run', runIndex);
   module.export('link', module.add(linkFunction(REGIONS, types.region, settle)));
   const names = Array.from({ length: L.H_FIRST_FREE }, (_, i) => `fixed${i}`);
   for (const key of numbers.keys()) names.push(key);
@@ -215,8 +217,10 @@ function runFunction(
     const before = f.temp('i32');
     // Whoever wants events looked at soon moves COUNT to COUNT_DEFERRED, in regions also.
     const left = w.add(field('i32', L.COUNT), field('i32', L.COUNT_DEFERRED));
-    f.set(before, w.add(left, w.load('i32_16u', block.get, L.BLK_COUNT)));
-    code.set(w.callIndirect(REGIONS, types.region, 'i32', w.load('i32', block.get, L.BLK_REGION), []));
+    f.do(w.store('i32', at(0), w.add(field('i32', L.COUNT), w.load('i32_16u', block.get, L.BLK_COUNT)), L.COUNT));
+    f.set(before, left);
+    const { slot, entry } = regionOf(f, block.get);
+    code.set(w.callIndirect(REGIONS, types.region, 'i32', slot, [entry]));
     // Within a block of the truth where the region has left in mid-block.
     const retired = w.sub(w.localGet(before, 'i32'), left);
     f.do(w.store('i64', at(0), w.add(field('i64', L.STAT_COMPILED), w.extendS(retired)), L.STAT_COMPILED));

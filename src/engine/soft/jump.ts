@@ -1,6 +1,7 @@
 /** Code that the interpreter and compiled regions share at a jump: the jump cache, and the notes of where jumps go. */
 import * as L from './layout.js';
 import type { FunctionBuilder } from './wasm/function.js';
+import type { Signature } from './wasm/module.js';
 import type { Expr } from './wasm/ops.js';
 import * as w from './wasm/ops.js';
 
@@ -14,6 +15,15 @@ export function jumpCache(f: FunctionBuilder, rip: Expr): { readonly hit: Expr; 
     hit: w.and(w.eq(w.load('i64', entry, L.JC_BASE), rip), counts),
     block: w.load('i32', entry, L.JC_BASE + 8),
   };
+}
+
+/** What a compiled region takes: which of its entries is meant. COUNT has not paid for the block there. */
+export const REGION: Signature = { params: ['i32'], result: 'i32' };
+
+/** Slot and entry of the region that a block's header names (BLK_REGION). */
+export function regionOf(f: FunctionBuilder, block: Expr): { readonly slot: Expr; readonly entry: Expr } {
+  const region = f.let(w.load('i32', block, L.BLK_REGION));
+  return { slot: w.and(region, w.i32c(0xffff)), entry: w.shrU(region, w.i32c(16)) };
 }
 
 /** Notes a jump that isn't chained: where indirect ones go is what the region compiler asks. */

@@ -322,11 +322,11 @@ export const BLK_END = 20; // i32: address just past its last record
 export const BLK_BYTES = 24; // u16: length of the code in bytes (may run into the next page: then PAGE2)
 export const BLK_FLAGS = 26; // u16: where it stands in the jump cache (core/jumpcache.ts)
 export const BLK_PAGE2 = 28; // i32: host page of the second page plus 1, or 0: such blocks are never cached across mappings
-export const BLK_REGION = 32; // i32: slot of the compiled region that is entered here, or 0
+export const BLK_REGION = 32; // i32: compiled region that is entered here, or 0: its slot in bits 15:0, which of its entries above
 export const BLK_PART = 36; // i32: 1 while it is part of a region, compiled or being compiled
 export const BLK_HEAT = 40; // i32: how often it has been entered, but for from within a region
 /** A block is reported hot each time its heat is a multiple of this power of two. */
-export const HOT_EVERY = 16384;
+export const HOT_EVERY = 4096;
 /** A region's entry is reported hot each time its heat has passed a multiple of this power of two. */
 export const REGION_HOT_EVERY = 0x40000;
 export const BLK_HEADER = 48;

@@ -3,7 +3,7 @@
  * knows the target and a region is entered there. A function of the interpreter's module, for that one has the table of
  * regions: a table that each region imported would cost every region a copy, and keep all of them alive.
  */
-import { jumpCache, noteJump } from './jump.js';
+import { jumpCache, noteJump, regionOf } from './jump.js';
 import * as L from './layout.js';
 import { FunctionBuilder } from './wasm/function.js';
 import type { Signature } from './wasm/module.js';
@@ -36,7 +36,7 @@ export function linkFunction(table: number, type: number, settle: number): Funct
     const { hit, block } = jumpCache(f, rip);
     f.if(w.and(hit, w.gtS(count, w.i32c(0))), () => {
       const to = f.let(block);
-      const slot = f.let(w.load('i32', to, L.BLK_REGION));
+      const { slot, entry } = regionOf(f, to);
       f.if(slot, () => {
         const heat = f.let(w.add(w.load('i32', to, L.BLK_HEAT), w.i32c(1)));
         f.do(w.store('i32', to, heat, L.BLK_HEAT));
@@ -44,10 +44,10 @@ export function linkFunction(table: number, type: number, settle: number): Funct
         f.if(w.and(heat, w.i32c(L.REGION_HOT_EVERY - 1)), () => {
           noteJump(f, from, rip);
           put(w.sub(rip, w.load('i64_16u', to, L.BLK_START)), L.REGS + L.R_PAGE);
-          put(w.sub(count, w.load('i32_16u', to, L.BLK_COUNT)), L.COUNT);
+          put(count, L.COUNT);
           put(to, L.CUR_BLOCK);
           put(w.add(w.load('i64', w.i32c(0), L.STAT_REGIONS), w.i64c(1)), L.STAT_REGIONS);
-          f.returnCallIndirect(table, type, slot);
+          f.returnCallIndirect(table, type, slot, [entry]);
         });
       });
     });

@@ -100,6 +100,50 @@ export class Apt {
     return records;
   }
 
+  /**
+   * The names of all packages that are to be installed on an empty system so that these are (names, or patterns of
+   * apt-patterns(7)), without what is only recommended; in an order in which they can be unpacked.
+   */
+  async resolve(packages: readonly string[]): Promise<string[]> {
+    const words = ['-s', '-q', '--no-install-recommends', 'install', ...packages];
+    const { status, stdout, stderr } = await this.apt('apt-get', words, undefined, true);
+    if (status !== 0) {
+      this.refuseKnown(stderr);
+      if (this.updateFailures !== '') throw this.missing('packages');
+      throw new GuestError(
+        'no-package',
+        `The packages can't be chosen (${firstComplaint(stderr)}); check their names.`,
+      );
+    }
+    return [...stdout.matchAll(/^Inst (\S+)/gm)].map(([, name]) => name);
+  }
+
+  /** The distribution's own package sources, as lines of sources.list(5): their keys are in its base system. */
+  async sources(): Promise<string[]> {
+    const format = '$(ORIGIN) deb $(SITE) $(RELEASE) $(COMPONENT)';
+    const { stdout } = await this.apt(
+      'apt-get',
+      ['indextargets', '--format', format, 'Created-By: Packages'],
+      undefined,
+      true,
+    );
+    const own = /^(?:Debian|Ubuntu) (deb https?:\S+ \S+ \S+)$/gm;
+    return [...new Set([...stdout.matchAll(own)].map(([, line]) => line))];
+  }
+
+  /** Settings that lead to the network through a proxy, but for one on this machine, which others do not reach. */
+  async proxies(): Promise<string[]> {
+    const { stdout } = await this.apt('apt-config', ['dump', '--format', '%F "%v";%n'], undefined, true);
+    const lines = stdout.split('\n').filter((line) => /^Acquire::https?::Proxy "./.test(line));
+    for (const scheme of ['http', 'https']) {
+      const proxy = process.env[`${scheme}_proxy`];
+      const key = `Acquire::${scheme}::Proxy`;
+      if (proxy !== undefined && /^[\w.:/@%[\]-]+$/.test(proxy) && !lines.some((line) => line.startsWith(key)))
+        lines.push(`${key} "${proxy}";`);
+    }
+    return lines.filter((line) => !/\/\/(localhost|127\.|\[::1\])/.test(line));
+  }
+
   /** Why a package may be missing: a source that could not be reached, or else that none has it. */
   missing(what: string): GuestError {
     if (this.updateFailures !== '') {

@@ -13,6 +13,7 @@ import type { ChosenEngine } from './chosen.js';
 import { chooseKvm, kvmFailure } from './kvm/choose.js';
 import { PACKAGE_ROOT } from './package.js';
 import { CompilerThread } from './region-compiler.js';
+import { askForWasmFeatures } from './wasm-flags.js';
 
 /**
  * The engine that a configuration asks for. Loading begins at once, beside whatever the caller does meanwhile.
@@ -53,9 +54,7 @@ function chooseSoft(reason: string): ChosenEngine {
  * @throws FileError where it has not been built
  */
 export async function loadSoftModules(compiler = new CompilerThread()): Promise<SoftModules> {
-  // Our modules say which way their branches mostly go; V8 listens to that only when told to, and then keeps the calls on
-  // the other ways from emptying registers on this one. Later versions know no such flag and would say so on stderr.
-  if (Number.parseInt(process.versions.v8, 10) < 13) setFlagsFromString('--experimental-wasm-branch-hinting');
+  const done = listenToHints();
   try {
     const [core, interpreter, tables, flow] = await Promise.all([
       built('core.wasm').then((bytes) => WebAssembly.compile(bytes)),
@@ -68,7 +67,31 @@ export async function loadSoftModules(compiler = new CompilerThread()): Promise<
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
     throw new FileError('The software engine has not been built yet; run npm run build.');
+  } finally {
+    done();
   }
+}
+
+/**
+ * Besides what wasm-flags.ts asks for: our modules say that the interpreter's big function should be optimized at once. V8
+ * listens to that only when told to, and while it does not compile everything when it is first called. Later versions know
+ * no such flags and would say so on stderr.
+ *
+ * @returns to be called when what is compiled now has been compiled
+ */
+function listenToHints(): () => void {
+  // Compiling keeps no event loop alive, and Node waits for all of V8's threads, optimizing ones too, when one has ended.
+  const alive = setInterval(() => {}, 1e9);
+  askForWasmFeatures();
+  const listens = Number.parseInt(process.versions.v8, 10) < 13;
+  if (listens) {
+    setFlagsFromString('--experimental-wasm-compilation-hints');
+    setFlagsFromString('--no-wasm-lazy-compilation');
+  }
+  return () => {
+    clearInterval(alive);
+    if (listens) setFlagsFromString('--wasm-lazy-compilation');
+  };
 }
 
 function built(name: string): Promise<Uint8Array<ArrayBuffer>> {

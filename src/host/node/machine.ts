@@ -10,6 +10,7 @@ import { type ChosenEngine, chooseEngine } from './engine.js';
 import { type Input, InputSource } from './files.js';
 import { NodeHost } from './host.js';
 import { IoHub } from './io/hub.js';
+import type { ConsoleEnd } from './peripherals/console.js';
 import { closePeripherals, makePeripherals, openPeripherals, plugIn } from './peripherals/index.js';
 import type { SerialPort } from './serial.js';
 
@@ -24,9 +25,13 @@ export interface LinuxMachineOptions extends Pick<MachineOptions, 'flush' | 'onW
   readonly append?: string;
   /** COM1 to COM4. */
   readonly serial?: readonly SerialPort[];
+  /** What the virtio console is connected to, if the configuration has one. */
+  readonly console?: ConsoleEnd | undefined;
   /** Default: a NodeHost. Another has no threads, so peripherals that need one are of no use with it. */
   readonly host?: Host;
   readonly engine?: ChosenEngine;
+  /** What the devices on the PCI bus are, from device 1 on: told once, when all are open. */
+  readonly onDevices?: (names: readonly string[]) => void;
   /** What is entered, where, and who unpacks it. */
   readonly onBoot?: (description: string) => void;
   /**
@@ -48,6 +53,7 @@ export function createLinuxMachine(options: LinuxMachineOptions): Machine<Board>
   const host = options.host ?? new NodeHost();
   const peripherals = makePeripherals(config, {
     host,
+    console: options.console,
     io: host instanceof NodeHost ? host.io : new IoHub(),
     warn: (message) => options.onWarning?.(message),
     fail: (message) => machine.fail(message),
@@ -75,6 +81,7 @@ export function createLinuxMachine(options: LinuxMachineOptions): Machine<Board>
     open: async () => {
       try {
         await openPeripherals(peripherals);
+        options.onDevices?.(peripherals.map(({ name }) => name));
       } catch (error) {
         await release();
         throw error;

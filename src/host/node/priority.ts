@@ -4,11 +4,12 @@
  * as long). Linux has priorities by thread; elsewhere this does nothing.
  */
 import { readdirSync, readlinkSync } from 'node:fs';
-import { setPriority } from 'node:os';
+import { getPriority, setPriority } from 'node:os';
 import { basename } from 'node:path';
 
-/** Nice values run to 19; the compilers must not starve either, for compiled code is what makes the guest fast. */
+/** Below the main thread. The compilers must not starve either, for compiled code is what makes the guest fast. */
 const STEP_BACK = 10;
+const NICEST = 19;
 
 /** Lowers the thread that calls. */
 export function stepBack(): void {
@@ -26,7 +27,8 @@ export function othersStepBack(): void {
 function lower(threads: () => readonly string[]): void {
   if (process.platform !== 'linux') return;
   try {
-    for (const thread of threads()) setPriority(Number(thread), STEP_BACK);
+    const nice = Math.min(getPriority(process.pid) + STEP_BACK, NICEST);
+    for (const thread of threads()) setPriority(Number(thread), nice);
   } catch {
     // No /proc, a thread that has ended, or a host that doesn't allow it: nothing depends on it.
   }

@@ -11,6 +11,7 @@ import type { ReadStream, WriteStream } from 'node:tty';
 import { encodeStdin, isReady, STDIN_END } from '../../boot/guest-init.js';
 import type { EscapeAction, EscapeKeys } from './escape.js';
 import { type ByteSink, StreamSink } from './output.js';
+import type { ConsoleEnd } from './peripherals/console.js';
 import { SerialPort, TailSink } from './serial.js';
 import { Terminal } from './terminal.js';
 
@@ -25,6 +26,8 @@ export interface SessionOptions {
   readonly stderr: WriteStream;
   /** The guest's console goes to standard error too, where nobody would see it otherwise. */
   readonly showConsole: boolean;
+  /** There is a virtio console, and input is for it or for the first serial port. Output of both is the console's. */
+  readonly virtioConsole?: 'input' | 'output' | undefined;
   /** The guest reads window sizes from ttyS2. */
   readonly tellsSize: boolean;
   /** The guest has said its first byte where the user sees it. */
@@ -40,6 +43,8 @@ export function hasTerminal(kind: SessionKind, stdin: ReadStream, stdout: WriteS
 
 export class Session {
   readonly ports: readonly SerialPort[];
+  /** What the virtio console is connected to. */
+  readonly virtioConsole: ConsoleEnd | undefined;
   private readonly options: SessionOptions;
   private readonly terminal: Terminal | undefined;
   private readonly console: TailSink | StreamSink;
@@ -63,9 +68,25 @@ export class Session {
       command ? visible(stderr) : nowhere(),
     ];
     this.ports = sinks.map((sink) => new SerialPort(sink));
-    for (const port of this.ports) port.onInput = options.onInput;
+    if (options.virtioConsole !== undefined) this.virtioConsole = this.consoleEnd(new SerialPort(this.console));
+    for (const port of this.allPorts) port.onInput = options.onInput;
     if (command) this.holdUntilReady();
     if (hasTerminal(kind, stdin, stdout)) this.terminal = new Terminal(stdin, stdout, options.keys);
+  }
+
+  private consoleEnd(port: SerialPort): ConsoleEnd {
+    const session = this;
+    return {
+      port,
+      onResize: () => {},
+      get size() {
+        return session.size;
+      },
+    };
+  }
+
+  private get allPorts(): SerialPort[] {
+    return this.virtioConsole === undefined ? [...this.ports] : [...this.ports, this.virtioConsole.port];
   }
 
   private holdUntilReady(): void {
@@ -81,12 +102,14 @@ export class Session {
   /** From now on input reaches the guest. */
   open(): void {
     const { kind, stdin, tellsSize, onAction } = this.options;
-    const port = this.ports[kind === 'command' ? 1 : 0];
+    const console = this.options.virtioConsole === 'input' ? this.virtioConsole!.port : this.ports[0];
+    const port = kind === 'command' ? this.ports[1] : console;
     if (this.terminal !== undefined) {
       this.terminal.open({
         onInput: (bytes) => port.send(bytes),
         onAction,
         onResize: (rows, columns) => {
+          this.virtioConsole?.onResize();
           if (tellsSize) this.ports[2].send(new TextEncoder().encode(`size ${rows} ${columns}\n`));
         },
       });
@@ -100,7 +123,7 @@ export class Session {
   /** The terminal as it was, and no more reading. Harmless when repeated. */
   close(): void {
     this.terminal?.close();
-    for (const port of this.ports) port.close();
+    for (const port of this.allPorts) port.close();
   }
 
   /** The terminal's size in rows and columns, if there is one. */

@@ -26,9 +26,10 @@ describe('a virtio function', () => {
     expect([common, isr, config, notify].map((gpa) => (gpa ?? 0) - base)).toEqual([0, 0x1000, 0x2000, 0x3000]);
     expect(multiplier).toBe(4);
     expect(window > 0 && msix > 0).toBe(true);
-    expect([0, 2].map((queue) => rig.fn.notifyAddress(queue))).toEqual([base + 0x3000, base + 0x3008]);
-    rig.configWrite(4, 2, 0);
-    expect(rig.fn.notifyAddress(0)).toBeUndefined();
+    expect(rig.fn.doorbells.slice(1, 3)).toEqual([
+      { offset: 0x3004, size: 2, value: 1 },
+      { offset: 0x3008, size: 2, value: 2 },
+    ]);
   });
 
   it('is reached by the back door too', () => {
@@ -97,6 +98,16 @@ describe('a virtio function', () => {
     expect(rig.pin).toBe(false);
   });
 
+  it.each([false, true])('may be notified with the place in the ring (packed: %s)', (packed) => {
+    const { rig } = echoRig({ notificationData: true, strict: true });
+    rig.start({ features: (offered) => offered & ~featureSet(ECHO_F_REFUSED, 35, ...(packed ? [] : [34])) });
+    expect(rig.accepted(38)).toBe(true);
+    for (let i = 0; i < 100; i++) expect(rig.queue(2).send([Uint8Array.of(i)], [1]).answer).toEqual(Uint8Array.of(i));
+    expect(rig.violations).toEqual([]);
+    rig.pci.write(rig.structures.notify + 8, 2, 2);
+    expect(rig.violations.map(({ section }) => section)).toEqual(['4.1.5.2']);
+  });
+
   it('touches no memory while it may not master the bus, and catches up when it may', () => {
     const { rig } = echoRig();
     rig.start(plain);
@@ -112,7 +123,7 @@ describe('a virtio function', () => {
 describe('negotiation', () => {
   it('offers what the device and the transport can', () => {
     const { rig } = echoRig();
-    expect(rig.offered).toBe(featureSet(1, ECHO_F_REFUSED, 28, 29, 32, 34, 35, 38, 40));
+    expect(rig.offered).toBe(featureSet(1, ECHO_F_REFUSED, 28, 29, 32, 34, 35, 40));
     rig.setCommon(L.DEVICE_FEATURE_SELECT, 2);
     expect(rig.common(L.DEVICE_FEATURE)).toBe(0);
   });

@@ -2,10 +2,10 @@
  * A virtio device as a PCI function (4.1): capabilities that say where the structures lie, one BAR with all of them, MSI-X
  * and, where the driver does not use it, the INTx pin.
  */
-import type { MmioDevice } from '../../device.js';
+import type { Doorbell, MmioDevice } from '../../device.js';
 import { PCI_COMMAND } from '../../pci/config-space.js';
 import { Msix, type MsixState, PciFunction, type PciFunctionState } from '../../pci/index.js';
-import { featureSet, VIRTIO_F_NOTIFICATION_DATA } from '../device.js';
+import { VIRTIO_F_NOTIFICATION_DATA } from '../device.js';
 import { Transport, type TransportOptions, type TransportPort, type TransportState } from '../transport.js';
 import { CommonConfig, type CommonConfigState } from './common.js';
 import * as L from './layout.js';
@@ -47,7 +47,7 @@ export class VirtioPci extends PciFunction implements MmioDevice, TransportPort 
     if (queues > L.MOST_QUEUES || device.config.length > L.PAGE) {
       throw new RangeError(`${device.name}: ${queues} queues or ${device.config.length} bytes of configuration`);
     }
-    this.transport = new Transport(options, this, featureSet(VIRTIO_F_NOTIFICATION_DATA));
+    this.transport = new Transport(options, this);
     this.common = new CommonConfig(this.transport, queues + 1);
     this.addBar(L.REGISTER_BAR, { kind: 'mem32', size: L.REGISTER_BAR_SIZE }, this);
     this.addStructure(L.CAP_COMMON_CFG, L.COMMON_OFFSET, L.COMMON_LENGTH);
@@ -79,11 +79,13 @@ export class VirtioPci extends PciFunction implements MmioDevice, TransportPort 
     this.addCapability(L.CAP_VENDOR, body);
   }
 
-  /** Gpa of a queue's notify register, for who watches it himself (KVM's ioeventfd); undefined while the BAR is nowhere. */
-  notifyAddress(queue: number): number | undefined {
-    const base = this.listBars()[0].base;
-    if (base === 0 || (this.command & 2) === 0) return undefined;
-    return base + L.NOTIFY_OFFSET + queue * L.NOTIFY_MULTIPLIER;
+  /** The queues' notify registers, written as the standard says. */
+  get doorbells(): readonly Doorbell[] {
+    return this.transport.queues.map((_, queue) => ({
+      offset: L.NOTIFY_OFFSET + queue * L.NOTIFY_MULTIPLIER,
+      size: 2,
+      value: queue,
+    }));
   }
 
   // ---- the register BAR --------------------------------------------------------------------------------------------

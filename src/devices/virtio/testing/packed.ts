@@ -20,7 +20,7 @@ export class PackedDriver extends DriverRing {
     super(options);
     const { heap, size } = this;
     this.room = size;
-    this.areas = [heap.take(16 * size, 16), heap.take(4, 4), heap.take(4, 4)];
+    this.areas = [heap.reserve(16 * size, 16), heap.reserve(4, 4), heap.reserve(4, 4)];
     for (const [i, length] of [16 * size, 4, 4].entries()) this.memory.view(this.areas[i], length).fill(0);
   }
 

@@ -29,6 +29,7 @@ export interface RigOptions {
   readonly ram?: TestMemory;
   readonly heapStart?: number;
   readonly strict?: boolean;
+  readonly notificationData?: boolean;
 }
 
 export interface StartOptions {
@@ -77,6 +78,7 @@ export class VirtioRig {
       device: options.device,
       memory: this.memory,
       strict: options.strict ?? false,
+      notificationData: options.notificationData ?? false,
       warn: (message) => this.warnings.push(message),
       onViolation: (_name, violation) => this.violations.push(violation),
     });

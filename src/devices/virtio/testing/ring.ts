@@ -39,22 +39,30 @@ export class DriverBuffer {
   }
 }
 
-/** Gives out test memory from the bottom up, and begins again when it is at the end. */
+/** Gives out test memory from the bottom up, and begins again when it is at the end: buffers are not kept for ever. */
 export class Heap {
   readonly memory: TestMemory;
   private next: number;
-  private readonly start: number;
+  private readonly bottom: number;
+  private start: number;
   private readonly end: number;
 
   constructor(memory: TestMemory, start: number, end: number) {
     this.memory = memory;
-    this.start = this.next = start;
+    this.bottom = this.start = this.next = start;
     this.end = end;
   }
 
-  /** Begins again at the bottom. */
+  /** Forgets everything, what was reserved too. */
   restart(): void {
-    this.next = this.start;
+    this.start = this.next = this.bottom;
+  }
+
+  /** Memory that is never given out again. */
+  reserve(length: number, alignment: number): number {
+    const at = this.take(length, alignment);
+    this.start = this.next;
+    return at;
   }
 
   take(length: number, alignment: number): number {

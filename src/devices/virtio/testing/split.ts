@@ -13,7 +13,7 @@ export class SplitDriver extends DriverRing {
   constructor(options: DriverRingOptions) {
     super(options);
     const { heap, size } = this;
-    this.areas = [heap.take(16 * size, 16), heap.take(6 + 2 * size, 2), heap.take(6 + 8 * size, 4)];
+    this.areas = [heap.reserve(16 * size, 16), heap.reserve(6 + 2 * size, 2), heap.reserve(6 + 8 * size, 4)];
     for (const [i, length] of [16 * size, 6 + 2 * size, 6 + 8 * size].entries()) {
       this.memory.view(this.areas[i], length).fill(0);
     }

@@ -1,6 +1,8 @@
 /**
- * Compiles a region: some blocks with one entry, as one Wasm function without arguments. Registers live in locals from its
- * entry to its exit; the ways between blocks become Wasm's own loops and blocks (graph.ts).
+ * Compiles a region: some blocks as one Wasm function, whose argument says which of them is entered. All are entries but
+ * those in a loop, so that what leaves a region for a while comes back into it, and no block need be compiled twice.
+ * Registers live in locals from the entry to the exit where there is a loop; the ways between blocks become Wasm's own loops
+ * and blocks (graph.ts).
  *
  * Whether an instruction is interpreted or compiled makes no difference to anybody: COUNT is tested and paid where a block
  * is entered, as the interpreter does, and an instruction that a region leaves to the interpreter is gone on with in
@@ -9,20 +11,22 @@
  */
 import type { CoreImports } from '../emit/machine-emitter.js';
 import { FLOW } from '../isa/flow.js';
-import { jumpCache } from '../jump.js';
+import { jumpCache, REGION } from '../jump.js';
 import * as L from '../layout.js';
-import { LINK } from '../link.js';
+import { handOverFlags, LINK } from '../link.js';
 import { FunctionBuilder, type Label } from '../wasm/function.js';
 import type { Expr } from '../wasm/ops.js';
 import * as w from '../wasm/ops.js';
-import { type FlowGraph, flowGraph } from './graph.js';
+import { type FlowGraph, flowGraph, isOnCycle } from './graph.js';
 import { type DecodedBlock, type DecodedRecord, targetOf } from './record.js';
-import { type FlagState, RegionEmitter, type RegionFrame, Unsupported } from './region-emitter.js';
+import { meetStates, RegionEmitter, type RegionFrame, type RegionState, Unsupported } from './region-emitter.js';
 
 export interface CompiledRegion {
   readonly body: FunctionBuilder;
   /** Instructions compiled, for statistics. */
   readonly instructions: number;
+  /** Blocks where it may be entered, by the number that says so; undefined: there is nothing compiled at its start. */
+  readonly entries: readonly (number | undefined)[];
 }
 
 /** Pages whose mapping one region remembers having checked. */
@@ -44,15 +48,20 @@ export function compileRegion(
 }
 
 /** How the block being emitted goes on, as its last instruction has said. */
-type Ending = { readonly kind: 'branch'; readonly condition: boolean } | { readonly kind: 'jump' };
+type Ending =
+  | { readonly kind: 'branch'; readonly condition: boolean }
+  | { readonly kind: 'jump' }
+  | { readonly kind: 'gone' };
 
 class RegionCompiler implements RegionFrame {
-  readonly #f = new FunctionBuilder({ params: [], result: 'i32' });
+  readonly #f = new FunctionBuilder(REGION);
   readonly #e: RegionEmitter;
   readonly #blocks: readonly DecodedBlock[];
   readonly #link: number;
   readonly #indirect: readonly (readonly number[])[];
   readonly #graph: FlowGraph;
+  /** The first block, and by their pages the others that are entered from outside. */
+  readonly #entries: readonly number[];
   readonly #byAddress = new Map<bigint, number>();
   readonly #pages = new Map<bigint, number>();
   readonly #wrap: (address: bigint) => bigint;
@@ -62,7 +71,8 @@ class RegionCompiler implements RegionFrame {
   readonly #from: number;
   readonly #faulted: number;
   readonly #count: number;
-  readonly #next: number;
+  /** The argument: which of the dispatcher's blocks is next. */
+  readonly #next = 0;
   readonly #checked: number;
   readonly #drops: number;
   readonly #condition: number;
@@ -70,8 +80,9 @@ class RegionCompiler implements RegionFrame {
   #exit!: Label;
   readonly #loops: Label[] = [];
   readonly #merges: Label[] = [];
-  /** By block: flags that all ways here so far agree on. */
-  readonly #flagsIn: (FlagState | undefined)[];
+  /** By block: what all ways here so far agree on, and whether the dispatcher leads here also, which knows nothing. */
+  readonly #arrivals: (RegionState | undefined)[];
+  readonly #isDispatched: boolean[];
   // What is being emitted.
   #block!: DecodedBlock;
   #index = 0;
@@ -79,7 +90,8 @@ class RegionCompiler implements RegionFrame {
   #following = 0;
   #ending: Ending | undefined;
   #instructions = 0;
-  #useless = false;
+  /** Blocks whose first instruction is left to the interpreter. */
+  readonly #useless = new Set<number>();
 
   constructor(blocks: readonly DecodedBlock[], indirect: readonly (readonly number[])[], imports: CoreImports) {
     const f = this.#f;
@@ -87,18 +99,22 @@ class RegionCompiler implements RegionFrame {
     this.#indirect = indirect;
     const long = (blocks[0].mode & L.MODE_64) !== 0;
     this.#wrap = (a) => BigInt.asUintN(long ? 64 : 32, a);
-    this.#flagsIn = blocks.map(() => undefined);
+    this.#arrivals = blocks.map(() => undefined);
+    this.#isDispatched = blocks.map(() => false);
     for (const [i, b] of blocks.entries()) {
       this.#byAddress.set(this.#wrap(b.page + BigInt(b.start)), i);
-      if (!this.#pages.has(b.page)) this.#pages.set(b.page, this.#pages.size);
+      for (const { page } of this.#pagesOf(b)) if (!this.#pages.has(page)) this.#pages.set(page, this.#pages.size);
     }
-    this.#graph = flowGraph(blocks.map((_, i) => this.#successors(i)));
+    const successors = blocks.map((_, i) => this.#successors(i));
+    const page = (i: number) => this.#pages.get(blocks[i].page)!;
+    const others = blocks.map((_, i) => i).filter((i) => i > 0 && !isOnCycle(successors, i));
+    this.#entries = [0, ...others.sort((a, b) => page(a) - page(b) || a - b)];
+    this.#graph = flowGraph(successors, this.#entries);
     this.#rip = f.local('i64');
     this.#rec = f.local('i32');
     this.#from = f.local('i32');
     this.#faulted = f.local('i32');
     this.#count = f.local('i32');
-    this.#next = f.local('i32');
     this.#checked = f.local('i32');
     this.#drops = f.local('i32');
     this.#condition = f.local('i32');
@@ -127,27 +143,48 @@ class RegionCompiler implements RegionFrame {
 
   compile(): CompiledRegion | undefined {
     const f = this.#f;
+    // From outside, where the top of the x87 stack has not moved yet, whatever block is laid out first.
+    for (const entry of this.#entries) this.#arrivals[entry] = this.#e.save();
     f.block((exit) => {
       this.#exit = exit;
       this.#tree(0);
     });
-    if (this.#useless) return undefined;
+    if (this.#useless.has(0)) return undefined;
     this.#epilogue();
     f.inPrologue(() => this.#prologue());
-    return { body: f, instructions: this.#instructions };
+    const entries = this.#entries.map((i) => (this.#useless.has(i) ? undefined : i));
+    return { body: f, instructions: this.#instructions, entries };
   }
 
   #prologue(): void {
     const f = this.#f;
     const e = this.#e;
     f.set(e.pageLocal, w.load('i64', w.i32c(0), L.REGS + L.R_PAGE));
-    f.set(e.tlbLocal, w.load('i32', w.i32c(0), L.TLB_CUR));
-    // The interpreter has taken the entry block's length off already.
-    f.set(this.#count, w.add(w.load('i32', w.i32c(0), L.COUNT), w.i32c(this.#blocks[0].count)));
     f.set(this.#checked, w.i32c(1));
+    this.#enterOtherPages();
+    f.set(e.tlbLocal, w.load('i32', w.i32c(0), L.TLB_CUR));
+    f.set(this.#count, w.load('i32', w.i32c(0), L.COUNT));
     f.set(this.#drops, w.load('i32', w.i32c(0), L.REGION_DROPS));
     e.loadRegisters();
     e.takeOverFlags();
+  }
+
+  /** All addresses are told from the first block's page; entries in others come later in the list. */
+  #enterOtherPages(): void {
+    const f = this.#f;
+    const next = w.localGet(this.#next, 'i32');
+    let page = this.#blocks[0].page;
+    for (const [number, index] of this.#entries.entries()) {
+      const block = this.#blocks[index];
+      if (block.page === page) continue;
+      page = block.page;
+      const bit = this.#pages.get(page)!;
+      f.if(w.geU(next, w.i32c(number)), () => {
+        const here = w.load('i64', w.i32c(0), L.REGS + L.R_PAGE);
+        f.set(this.#e.pageLocal, w.sub(here, w.i64c(page - this.#blocks[0].page)));
+        f.set(this.#checked, w.i32c(bit < MOST_PAGES ? 1 << bit : 0));
+      });
+    }
   }
 
   #epilogue(): void {
@@ -196,13 +233,12 @@ class RegionCompiler implements RegionFrame {
 
   #dispatch(): void {
     const { dispatched } = this.#graph;
-    this.#e.flags = 'unknown';
     if (dispatched.length === 1) {
       this.#tree(1);
       return;
     }
     const labels = dispatched.map((b) => {
-      this.#flagsIn[b] = 'unknown';
+      this.#isDispatched[b] = true;
       return this.#merges[b + 1];
     });
     const next = w.localGet(this.#next, 'i32');
@@ -216,9 +252,10 @@ class RegionCompiler implements RegionFrame {
     this.#block = block;
     this.#index = index;
     e.delta = block.page - this.#blocks[0].page;
-    e.flags = this.#graph.nodes[index + 1].loop ? 'unknown' : (this.#flagsIn[index] ?? 'unknown');
     // First what is known at its start, for a slice may end there.
-    e.enterBlock();
+    const all = !this.#graph.nodes[index + 1].loop && !this.#isDispatched[index];
+    e.enterBlock(this.#arrivals[index], all);
+    this.#arrivals[index] ??= e.save();
     this.#payFor(block);
     this.#ending = undefined;
     this.#first = block.records[0];
@@ -231,7 +268,7 @@ class RegionCompiler implements RegionFrame {
       const state = e.save();
       if (!f.attempt(() => e.instruction(r), Unsupported)) {
         e.restore(state);
-        if (index === 0 && this.#first === block.records[0]) this.#useless = true;
+        if (this.#first === block.records[0]) this.#useless.add(index);
         this.leaveHere(w.i32c(0));
         return;
       }
@@ -254,6 +291,7 @@ class RegionCompiler implements RegionFrame {
     const f = this.#f;
     const ending = this.#ending;
     if (!ending) throw new Error(`block ${block.header.toString(16)} does not say where it goes on`);
+    if (ending.kind === 'gone') return;
     if (ending.kind === 'jump') {
       this.#goToSeen();
       return;
@@ -300,12 +338,16 @@ class RegionCompiler implements RegionFrame {
   #goToBlock(to: number, rip: Expr): void {
     const f = this.#f;
     const e = this.#e;
-    if (!e.mayGoOn()) {
+    const state = e.save();
+    const known = this.#arrivals[to];
+    // Where the top of the x87 stack is must be the same on all ways.
+    if (known && known.x87.depth !== state.x87.depth) {
       this.#leaveTo(rip);
       return;
     }
+    this.#arrivals[to] = known ? meetStates(known, state) : state;
     e.publishFlags();
-    if (this.#blocks[to].page !== this.#block.page) this.#checkMapping(this.#blocks[to], rip);
+    if (this.#blocks[to].page !== this.#block.page || this.#blocks[to].host2) this.#checkMapping(this.#blocks[to], rip);
     const { nodes, dispatched } = this.#graph;
     const node = nodes[to + 1];
     if (this.#graph.detours(this.#index, to)) {
@@ -313,8 +355,6 @@ class RegionCompiler implements RegionFrame {
       f.br(this.#loops[0]);
     } else if (node.order <= nodes[this.#index + 1].order) f.br(this.#loops[to + 1]);
     else {
-      if (this.#flagsIn[to] === undefined) this.#flagsIn[to] = e.flags;
-      else if (this.#flagsIn[to] !== e.flags) this.#flagsIn[to] = 'unknown';
       if (node.merge) f.br(this.#merges[to + 1]);
       else this.#tree(to + 1);
     }
@@ -372,27 +412,41 @@ class RegionCompiler implements RegionFrame {
     nest(targets.length - 1);
   }
 
+  /** Linear and host addresses of the pages that a block lies in. */
+  #pagesOf({ page, host, host2 }: DecodedBlock): { readonly page: bigint; readonly host: number }[] {
+    const first = { page, host };
+    return host2 ? [first, { page: this.#wrap(page + 0x1000n), host: host2 }] : [first];
+  }
+
   /**
-   * Another page: go on only while it is the memory that was compiled. The TLB may have lost it to a data page; the jump
+   * Other pages: go on only while they are the memory that was compiled. The TLB may have lost them to data pages; the jump
    * cache is as good, for it loses whatever is mapped anew.
    */
-  #checkMapping({ page, host, header }: DecodedBlock, rip: Expr): void {
+  #checkMapping(to: DecodedBlock, rip: Expr): void {
     const f = this.#f;
-    const bit = 1 << Math.min(this.#pages.get(page)!, MOST_PAGES);
+    const pages = this.#pagesOf(to);
+    const numbers = pages.map(({ page }) => this.#pages.get(page)!);
+    const bits = w.i32c(numbers.reduce((all, n) => all | (1 << Math.min(n, MOST_PAGES)), 0));
     const checked = w.localGet(this.#checked, 'i32');
-    f.if(w.eqz(w.and(checked, w.i32c(bit))), () => {
+    f.if(w.ne(w.and(checked, bits), bits), () => {
       f.scope(() => {
-        const linear = f.let(this.#e.fromEntry(page - this.#blocks[0].page));
-        const entry = this.#e.tlbEntry(linear);
-        const there = w.eq(w.load('i64', entry, L.TLB_EXEC), linear);
-        const same = w.eq(w.add(w.wrap(linear), w.load('i32', entry, L.TLB_ADDEND)), w.i32c(host));
-        f.if(w.eqz(w.and(there, same)), () => {
+        const mapped = pages.map(({ page, host }) => this.#isMapped(page, host)).reduce((all, one) => w.and(all, one));
+        f.if(w.eqz(mapped), () => {
           const { hit, block } = jumpCache(f, f.let(rip));
-          f.if(w.eqz(w.and(hit, w.eq(block, w.i32c(header)))), () => this.#leaveTo(rip));
+          f.if(w.eqz(w.and(hit, w.eq(block, w.i32c(to.header)))), () => this.#leaveTo(rip));
         });
       });
-      if (this.#pages.get(page)! < MOST_PAGES) f.set(this.#checked, w.or(checked, w.i32c(bit)));
+      const remembered = numbers.reduce((all, n) => (n < MOST_PAGES ? all | (1 << n) : all), 0);
+      if (remembered) f.set(this.#checked, w.or(checked, w.i32c(remembered)));
     });
+  }
+
+  /** Whether the TLB has this page for execution. */
+  #isMapped(page: bigint, host: number): Expr {
+    const linear = this.#f.let(this.#e.fromEntry(page - this.#blocks[0].page));
+    const entry = this.#e.tlbEntry(linear);
+    const there = w.eq(w.load('i64', entry, L.TLB_EXEC), linear);
+    return w.and(there, w.eq(w.add(w.wrap(linear), w.load('i32', entry, L.TLB_ADDEND)), w.i32c(host)));
   }
 
   #leaveTo(rip: Expr): void {
@@ -420,11 +474,11 @@ class RegionCompiler implements RegionFrame {
     this.#leaveAt(this.#first.address);
   }
 
-  callHandler(call: () => Expr): void {
+  /** Calls a handler with all state written back; leaves the region unless its answer says that it may go on. */
+  #callOut(call: () => Expr, mayGoOn: (code: Expr) => Expr): void {
     const f = this.#f;
     const e = this.#e;
     const put = (value: Expr, address: number) => f.do(w.store(value.type as 'i32' | 'i64', w.i32c(0), value, address));
-    const get = (local: number, type: 'i32' | 'i64', address: number) => f.set(local, w.load(type, w.i32c(0), address));
     e.settle();
     e.publishFlags();
     e.storeFlags();
@@ -433,7 +487,24 @@ class RegionCompiler implements RegionFrame {
     put(w.i32c(this.#block.header), L.CUR_BLOCK);
     put(e.pageAddress(), L.REGS + L.R_PAGE);
     const code = f.let(call());
-    f.if(code, () => f.return(code));
+    f.if(w.eqz(mayGoOn(code)), () => f.return(code), undefined, false);
+  }
+
+  callLastHandler(call: () => Expr): void {
+    const f = this.#f;
+    // What else a handler may answer is NEXT or JUMP.
+    this.#callOut(call, (code) => w.and(w.ne(code, w.i32c(L.FAULT)), w.ne(code, w.i32c(L.LEAVE))));
+    handOverFlags(f);
+    const field = (type: 'i32' | 'i64', address: number) => w.load(type, w.i32c(0), address);
+    f.returnCall(this.#link, [field('i64', L.RIP), w.i32c(this.#block.header), field('i32', L.COUNT)]);
+    this.#ending = { kind: 'gone' };
+  }
+
+  callHandler(call: () => Expr): void {
+    const f = this.#f;
+    const e = this.#e;
+    const get = (local: number, type: 'i32' | 'i64', address: number) => f.set(local, w.load(type, w.i32c(0), address));
+    this.#callOut(call, (code) => w.eqz(code));
     f.later(() => e.loadRegisters());
     e.loadFlags();
     e.flags = 'settled';

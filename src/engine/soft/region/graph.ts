@@ -18,7 +18,7 @@ export interface FlowNode {
 export interface FlowGraph {
   /** By node; node n + 1 is block n. A block that nothing leads to has order -1. */
   readonly nodes: readonly FlowNode[];
-  /** Blocks that the dispatcher leads to, the entry first. */
+  /** Blocks that the dispatcher leads to, the entries first. */
   readonly dispatched: readonly number[];
   /** Whether the way from one block to another goes through the dispatcher. */
   detours(from: number, to: number): boolean;
@@ -30,9 +30,12 @@ interface Order {
   readonly idom: readonly number[];
 }
 
-/** @param successors blocks that each block leads to; block 0 is the entry */
-export function flowGraph(successors: readonly (readonly number[])[]): FlowGraph {
-  const dispatched = [0];
+/**
+ * @param successors blocks that each block leads to
+ * @param entries blocks that are entered from outside: they are dispatched to, in this order
+ */
+export function flowGraph(successors: readonly (readonly number[])[], entries: readonly number[] = [0]): FlowGraph {
+  const dispatched = [...entries];
   const detour = new Set<string>();
   const key = (from: number, to: number) => `${from}>${to}`;
   for (;;) {
@@ -56,6 +59,20 @@ export function flowGraph(successors: readonly (readonly number[])[]): FlowGraph
     }
     if (!again) return { nodes: nodesOf(next, o), dispatched, detours: (from, to) => detour.has(key(from, to)) };
   }
+}
+
+/** Whether a way leads from a block back to it. */
+export function isOnCycle(successors: readonly (readonly number[])[], block: number): boolean {
+  const seen = new Set<number>();
+  const work = [...successors[block]];
+  while (work.length > 0) {
+    const next = work.pop()!;
+    if (next === block) return true;
+    if (seen.has(next)) continue;
+    seen.add(next);
+    work.push(...successors[next]);
+  }
+  return false;
 }
 
 function orderOf(next: readonly (readonly number[])[]): Order {

@@ -30,6 +30,8 @@ export interface CompiledRegionInfo {
   /** The module's export; undefined: the region's first instruction can't be compiled. */
   readonly name: string | undefined;
   readonly instructions: number;
+  /** See CompiledRegion. */
+  readonly entries: readonly (number | undefined)[];
 }
 
 /** Some regions, which share a module: making one costs as much as compiling a small region. */
@@ -63,10 +65,10 @@ export function compileJobs(jobs: readonly RegionJob[], handlers: readonly (Hand
   });
   const regions = jobs.map(({ id }, i): CompiledRegionInfo => {
     const region = compiled[i];
-    if (!region) return { id, name: undefined, instructions: 0 };
+    if (!region) return { id, name: undefined, instructions: 0, entries: [] };
     const name = `region${id}`;
     builder.export(name, builder.add(region.body));
-    return { id, name, instructions: region.instructions };
+    return { id, name, instructions: region.instructions, entries: region.entries };
   });
   const useful = regions.some((r) => r.name !== undefined);
   const bytes = useful ? builder.build(1) : new Uint8Array(0);

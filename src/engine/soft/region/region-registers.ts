@@ -26,6 +26,8 @@ export interface RegionFrame {
   leaveHere(faulted: Expr): void;
   /** Calls a handler of core with all state written back, obeys its answer and reads the state again. */
   callHandler(call: () => Expr): void;
+  /** The same for the handler of an instruction that ends its block: goes on wherever that has put RIP. */
+  callLastHandler(call: () => Expr): void;
   /** Address of the instruction behind the block. */
   nextRip(): Expr;
   /** Relative branch of the block's last instruction; undefined: always. */

@@ -10,7 +10,7 @@ import type { CompiledRegionInfo, RegionAnswer, RegionCompiler, RegionJob } from
 /** Jobs that may wait for the compiler or be with it; more for blocks that are really hot. */
 const MOST_PENDING = 8;
 const MOST_PENDING_HOT = 24;
-const REALLY_HOT = 4 * L.HOT_EVERY;
+const REALLY_HOT = 16 * L.HOT_EVERY;
 /** Slots of the table; when they are used up, all regions go. Slot 0 stays empty: it stands for no region. */
 export const REGION_SLOTS = 2048;
 
@@ -25,7 +25,8 @@ const MOST_REMAKES = 2;
 
 interface Region {
   readonly slot: number;
-  readonly entry: number;
+  /** Blocks whose headers lead into it. */
+  readonly entries: Set<number>;
   readonly blocks: readonly number[];
   readonly remakes: number;
 }
@@ -123,7 +124,7 @@ export class Regions {
   /** A block has been interpreted often, or a region entered, and is about to be again. */
   hot(block: number): void {
     const { view } = this.#host;
-    if (this.#waiting.has(block) || !this.#isDue(block)) return;
+    if (this.#waiting.has(block) || this.#isBeingCompiled(block) || !this.#isDue(block)) return;
     const isReallyHot = view.getUint32(block + L.BLK_HEAT, true) >= REALLY_HOT;
     if (this.#pending.size >= (isReallyHot ? MOST_PENDING_HOT : MOST_PENDING)) return;
     if ((this.#byEntry.get(block)?.remakes ?? 0) >= MOST_REMAKES) return;
@@ -132,6 +133,12 @@ export class Regions {
     const page = view.getBigUint64(L.REGS + L.R_PAGE, true);
     const rip = page + BigInt(view.getUint16(block + L.BLK_START, true));
     this.#submit(mode & L.MODE_64 ? BigInt.asUintN(64, rip) : BigInt.asUintN(32, rip), this.#byEntry.has(block));
+  }
+
+  /** As a part of something else, where it may be entered soon. */
+  #isBeingCompiled(block: number): boolean {
+    for (const holder of this.#byBlock.get(block) ?? []) if (!('slot' in holder)) return true;
+    return false;
   }
 
   #isDue(block: number): boolean {
@@ -160,7 +167,7 @@ export class Regions {
       this.#reports.delete(block);
       return;
     }
-    for (const region of [...this.#byEntry.values()]) this.#forget(region);
+    for (const region of new Set(this.#byEntry.values())) this.#forget(region);
     for (const pending of [...this.#pending.values()]) this.#forget(pending);
     this.#waiting.clear();
     this.#reports.clear();
@@ -195,7 +202,10 @@ export class Regions {
     this.stats.installMs += performance.now() - start;
   }
 
-  #enter({ id, name, instructions }: CompiledRegionInfo, functions: WebAssembly.Instance['exports'] | undefined): void {
+  #enter(
+    { id, name, instructions, entries }: CompiledRegionInfo,
+    functions: WebAssembly.Instance['exports'] | undefined,
+  ): void {
     const pending = this.#pending.get(id);
     if (!pending || name === undefined || !functions) {
       // What can't be compiled stays among the waiting: it isn't asked for again.
@@ -210,21 +220,31 @@ export class Regions {
     this.#release(pending);
     this.#waiting.delete(pending.entry);
     const before = this.#byEntry.get(pending.entry);
-    if (before) this.#forget(before);
     if (this.#free.length === 0) this.dropped(0);
-    const { view, table } = this.#host;
+    const { table } = this.#host;
     const region: Region = {
       slot: this.#free.pop()!,
-      entry: pending.entry,
+      entries: new Set(),
       blocks: pending.blocks,
       remakes: before ? before.remakes + 1 : 0,
     };
     table.set(region.slot, functions[name]);
-    view.setUint32(region.entry + L.BLK_REGION, region.slot, true);
-    this.#byEntry.set(region.entry, region);
     this.#hold(region);
+    for (const [number, index] of entries.entries())
+      if (index !== undefined) this.#lead(region.blocks[index], region, number);
     this.stats.compiled++;
     this.stats.instructions += instructions;
+  }
+
+  /** From now on a block's header leads into this region. One that nothing leads into any more goes. */
+  #lead(block: number, region: Region, number: number): void {
+    const before = this.#byEntry.get(block);
+    this.#byEntry.set(block, region);
+    region.entries.add(block);
+    this.#host.view.setUint32(block + L.BLK_REGION, region.slot | (number << 16), true);
+    if (!before) return;
+    before.entries.delete(block);
+    if (before.entries.size === 0) this.#forget(before);
   }
 
   #hold(holder: Region | Pending): void {
@@ -258,8 +278,10 @@ export class Regions {
       return;
     }
     const { view, table } = this.#host;
-    view.setUint32(holder.entry + L.BLK_REGION, 0, true);
-    this.#byEntry.delete(holder.entry);
+    for (const block of holder.entries) {
+      view.setUint32(block + L.BLK_REGION, 0, true);
+      this.#byEntry.delete(block);
+    }
     table.set(holder.slot, null);
     this.#free.push(holder.slot);
     this.stats.dropped++;

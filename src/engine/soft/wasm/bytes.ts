@@ -35,6 +35,10 @@ export class ByteWriter {
   /** Signed LEB128 of a 64-bit integer. */
   s64(value: bigint): void {
     value = BigInt.asIntN(64, value);
+    if (value >= -0x8000_0000n && value <= 0x7fff_ffffn) {
+      this.s32(Number(value));
+      return;
+    }
     for (;;) {
       const byte = Number(value & 0x7fn);
       value >>= 7n;

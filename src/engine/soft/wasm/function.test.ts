@@ -3,6 +3,10 @@ import { FunctionBuilder } from './function.js';
 import { ModuleBuilder } from './module.js';
 import * as w from './ops.js';
 
+/** Not among the types that we compile with. */
+const { customSections } = WebAssembly.Module as unknown as {
+  customSections(module: unknown, name: string): ArrayBuffer[];
+};
 const IF = 0x04;
 const BR_IF = 0x0d;
 
@@ -44,11 +48,23 @@ test('a module with hints is valid and does the same', async () => {
   module.export('f', module.add(hinted()));
   const memory = new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true });
   const compiled = new WebAssembly.Module(module.build(1) as Uint8Array<ArrayBuffer>);
-  const { customSections } = WebAssembly.Module as unknown as { customSections(m: unknown, name: string): unknown[] };
   expect(customSections(compiled, 'metadata.code.branch_hint')).toHaveLength(1);
   const { f } = new WebAssembly.Instance(compiled, { env: { memory } }).exports as Record<
     string,
     (x: number) => number
   >;
   expect([f(1), f(2)]).toEqual([7, 8]);
+});
+
+test('a module says which of its functions is to be optimized at once, and that the others are to wait', () => {
+  const module = new ModuleBuilder();
+  module.import('env', 'g', { params: [], result: undefined });
+  const [first, second] = [hinted(), hinted()].map((f) => module.add(f));
+  module.export('first', first);
+  module.optimizeAtOnce(second);
+  const compiled = new WebAssembly.Module(module.build(1) as Uint8Array<ArrayBuffer>);
+  const [hints] = customSections(compiled, 'compilationHints');
+  const LAZY = 1;
+  const OPTIMIZE = 0x27; // baseline when it is called (3), baseline tier first (1), then the optimized one (2)
+  expect([...new Uint8Array(hints)]).toEqual([2, LAZY, OPTIMIZE]);
 });

@@ -171,7 +171,8 @@ export class FunctionBuilder {
   }
 
   /** Leaves by calling the function at `index` of a table in this one's place; both have the same result. */
-  returnCallIndirect(table: number, typeIndex: number, index: Expr): void {
+  returnCallIndirect(table: number, typeIndex: number, index: Expr, args: readonly Expr[] = []): void {
+    for (const a of args) writeExpr(this.code, a);
     writeExpr(this.code, index);
     this.code.u8(RETURN_CALL_INDIRECT);
     this.code.u32(typeIndex);

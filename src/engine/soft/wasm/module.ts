@@ -13,6 +13,12 @@ const EXTERNAL_TABLE = 0x01;
 const EXTERNAL_MEMORY = 0x02;
 /** Of a memory that threads share: minimum and maximum follow (threads proposal, "Limits"). */
 const LIMITS_SHARED = 0x03;
+/**
+ * Compilation hints, a byte a function (the proposal of that name): compile it when it is first called; or do that, and
+ * optimize it at once on another thread.
+ */
+const HINT_LAZY = 0x01;
+const HINT_OPTIMIZE = 0x27;
 /** What 32 bits address: whatever the imported memory's maximum is, it is no more. */
 const MOST_PAGES = 65536;
 
@@ -33,6 +39,7 @@ export class ModuleBuilder {
   readonly #imports: FunctionImport[] = [];
   readonly #functions: { readonly type: number; readonly body: FunctionBuilder }[] = [];
   readonly #exports: { readonly name: string; readonly index: number }[] = [];
+  readonly #urgent = new Set<number>();
   #table: readonly number[] = [];
   #importedTable: string | undefined;
   readonly #name: string | undefined;
@@ -60,6 +67,11 @@ export class ModuleBuilder {
   /** Adds a function; its index. */
   add(body: FunctionBuilder): number {
     return this.#imports.length + this.#functions.push({ type: this.type(body.signature), body }) - 1;
+  }
+
+  /** This function is going to be hot: it is worth optimizing before it has run, and the others are compiled when called. */
+  optimizeAtOnce(index: number): void {
+    this.#urgent.add(index);
   }
 
   export(name: string, index: number): void {
@@ -169,6 +181,12 @@ export class ModuleBuilder {
             s.u8(likely ? 1 : 0);
           }
         }
+      });
+    if (this.#urgent.size > 0)
+      section(out, CUSTOM, (s) => {
+        s.name('compilationHints');
+        s.u32(bodies.length);
+        for (const i of bodies.keys()) s.u8(this.#urgent.has(this.#imports.length + i) ? HINT_OPTIMIZE : HINT_LAZY);
       });
     section(out, SECTION.code, (s) => {
       s.u32(bodies.length);

@@ -14,9 +14,9 @@ export interface Expr {
   readonly op: number;
   readonly args: readonly Expr[];
   /** Immediates that follow the opcode, already as unsigned LEB numbers, or raw bytes. */
-  readonly imm?: readonly number[];
-  readonly raw?: Uint8Array;
-  readonly constant?: number | bigint;
+  readonly imm?: readonly number[] | undefined;
+  readonly raw?: Uint8Array | undefined;
+  readonly constant?: number | bigint | undefined;
   /** A local that nobody assigns again: may be read as often as one likes. */
   readonly stable?: boolean;
   /** Leaves nothing on the stack (store, call without result). */
@@ -34,55 +34,85 @@ const SELECT = 0x1b;
 const F32_BITS = 0xbc;
 const F64_BITS = 0xbd;
 
+const NONE: readonly never[] = [];
+
+/** All nodes have the same fields in the same order: code that walks trees of many shapes is several times as slow. */
+export function node(
+  type: ValType,
+  op: number,
+  args: readonly Expr[],
+  imm?: readonly number[],
+  constant?: number | bigint,
+  stable = false,
+  isVoid = false,
+  bytes?: Uint8Array,
+): Expr {
+  return { type, op, args, imm, raw: bytes, constant, stable, void: isVoid };
+}
+
+/** One whose opcode is followed by bytes that are no numbers (and before them by `imm`). */
+export function withBytes(
+  type: ValType,
+  op: number,
+  args: readonly Expr[],
+  bytes: readonly number[],
+  imm?: number[],
+): Expr {
+  return node(type, op, args, imm, undefined, false, false, new Uint8Array(bytes));
+}
+
 export function writeExpr(out: ByteWriter, e: Expr): void {
-  for (const a of e.args) writeExpr(out, a);
-  if (e.op >= 0xfd000) {
+  const { op, args, imm } = e;
+  for (let i = 0; i < args.length; i++) writeExpr(out, args[i]);
+  if (op < 0x100) out.u8(op);
+  else if (op >= 0xfd000) {
     out.u8(0xfd);
-    out.u32(e.op & 0xfff);
-  } else if (e.op >= 0xfc00) {
+    out.u32(op & 0xfff);
+  } else {
     out.u8(0xfc);
-    out.u32(e.op & 0xff);
-  } else out.u8(e.op);
-  if (e.op === I32_CONST) out.s32(e.constant as number);
-  else if (e.op === I64_CONST) out.s64(e.constant as bigint);
-  else if (e.op === F64_CONST) out.f64(e.constant as number);
-  else if (e.op === F32_CONST) out.f32(e.constant as number);
-  if (e.imm) for (const i of e.imm) out.u32(i);
-  if (e.raw) out.bytes(e.raw);
+    out.u32(op & 0xff);
+  }
+  if (imm !== undefined) for (let i = 0; i < imm.length; i++) out.u32(imm[i]);
+  else if (op === I32_CONST) out.s32(e.constant as number);
+  else if (op === I64_CONST) out.s64(e.constant as bigint);
+  else if (op === F64_CONST) out.f64(e.constant as number);
+  else if (op === F32_CONST) out.f32(e.constant as number);
+  if (e.raw !== undefined) out.bytes(e.raw);
 }
 
 export function i32c(value: number): Expr {
-  return { type: 'i32', op: I32_CONST, args: [], constant: value | 0 };
+  return node('i32', I32_CONST, NONE, undefined, value | 0);
 }
 
 export function i64c(value: number | bigint): Expr {
-  return { type: 'i64', op: I64_CONST, args: [], constant: BigInt.asIntN(64, BigInt(value)) };
+  return node('i64', I64_CONST, NONE, undefined, BigInt.asIntN(64, BigInt(value)));
 }
 
 export function f64c(value: number): Expr {
-  return { type: 'f64', op: F64_CONST, args: [], constant: value };
+  return node('f64', F64_CONST, NONE, undefined, value);
 }
 
 export function f32c(value: number): Expr {
-  return { type: 'f32', op: F32_CONST, args: [], constant: value };
+  return node('f32', F32_CONST, NONE, undefined, value);
 }
 
 /** A v128 constant from 16 bytes. */
 export function v128c(bytes: readonly number[]): Expr {
-  return { type: 'v128', op: 0xfd000 | 0x0c, args: [], raw: new Uint8Array(bytes) };
+  return withBytes('v128', 0xfd000 | 0x0c, NONE, bytes);
 }
 
 /** Constant of an integer type. */
 export function intc(type: ValType, value: number | bigint): Expr {
-  return type === 'i64' ? i64c(value) : i32c(Number(BigInt.asIntN(32, BigInt(value))));
+  if (type === 'i64') return i64c(value);
+  return i32c(typeof value === 'number' ? value : Number(BigInt.asIntN(32, value)));
 }
 
 export function localGet(index: number, type: ValType, stable = false): Expr {
-  return { type, op: LOCAL_GET, args: [], imm: [index], stable };
+  return node(type, LOCAL_GET, NONE, [index], undefined, stable);
 }
 
 export function call(index: number, result: ValType | undefined, args: readonly Expr[]): Expr {
-  return { type: result ?? 'i32', op: CALL, args, imm: [index], void: result === undefined };
+  return node(result ?? 'i32', CALL, args, [index], undefined, false, result === undefined);
 }
 
 /** Calls the function at `index` of a table. */
@@ -93,18 +123,18 @@ export function callIndirect(
   index: Expr,
   args: readonly Expr[],
 ): Expr {
-  return { type: result, op: CALL_INDIRECT, args: [...args, index], imm: [typeIndex, table] };
+  return node(result, CALL_INDIRECT, [...args, index], [typeIndex, table]);
 }
 
 export function select(condition: Expr, yes: Expr, no: Expr): Expr {
   if (typeof condition.constant === 'number') return condition.constant ? yes : no;
   if (yes.type === 'v128') throw new Error('select on v128 needs the typed form');
-  return { type: yes.type, op: SELECT, args: [yes, no, condition] };
+  return node(yes.type, SELECT, [yes, no, condition]);
 }
 
 /** Any operator by opcode: the SIMD ones are named in simd.ts. */
 export function raw(type: ValType, op: number, args: readonly Expr[], imm?: readonly number[]): Expr {
-  return imm ? { type, op, args, imm } : { type, op, args };
+  return node(type, op, args, imm);
 }
 
 // ---- integer arithmetic, chosen by the operands' type ---------------------------------------------------------------
@@ -112,19 +142,19 @@ export function raw(type: ValType, op: number, args: readonly Expr[], imm?: read
 type Fold = (a: bigint, b: bigint, bits: 32 | 64) => bigint | undefined;
 
 function binary(op32: number, op64: number, fold: Fold, identity?: bigint) {
+  const identity32 = identity === undefined ? undefined : Number(identity);
   return (a: Expr, b: Expr): Expr => {
     if (a.type !== b.type || (a.type !== 'i32' && a.type !== 'i64'))
       throw new Error(`operand types differ: ${a.type} ${b.type} (op ${op32.toString(16)})`);
     const wide = a.type === 'i64';
     if (b.constant !== undefined) {
-      const bv = BigInt(b.constant);
       if (a.constant !== undefined) {
-        const value = fold(BigInt(a.constant), bv, wide ? 64 : 32);
+        const value = fold(BigInt(a.constant), BigInt(b.constant), wide ? 64 : 32);
         if (value !== undefined) return intc(a.type, value);
       }
-      if (identity !== undefined && bv === identity) return a;
+      if (b.constant === (wide ? identity : identity32)) return a;
     }
-    return { type: a.type, op: wide ? op64 : op32, args: [a, b] };
+    return node(a.type, wide ? op64 : op32, [a, b]);
   };
 }
 
@@ -138,7 +168,7 @@ function compare(op32: number, op64: number, fold: (a: bigint, b: bigint) => boo
       const norm = (v: bigint) => (unsigned ? BigInt.asUintN(bits, v) : v);
       return i32c(fold(norm(BigInt(a.constant)), norm(BigInt(b.constant))) ? 1 : 0);
     }
-    return { type: 'i32', op: wide ? op64 : op32, args: [a, b] };
+    return node('i32', wide ? op64 : op32, [a, b]);
   };
 }
 
@@ -173,7 +203,7 @@ export const geS = compare(0x4e, 0x59, (a, b) => a >= b);
 export const geU = compare(0x4f, 0x5a, (a, b) => a >= b, true);
 
 function unary(op32: number, op64: number, result?: 'i32') {
-  return (a: Expr): Expr => ({ type: result ?? a.type, op: a.type === 'i64' ? op64 : op32, args: [a] });
+  return (a: Expr): Expr => node(result ?? a.type, a.type === 'i64' ? op64 : op32, [a]);
 }
 
 export const clz = unary(0x67, 0x79);
@@ -182,7 +212,7 @@ export const popcnt = unary(0x69, 0x7b);
 
 export function eqz(a: Expr): Expr {
   if (a.constant !== undefined) return i32c(BigInt(a.constant) === 0n ? 1 : 0);
-  return { type: 'i32', op: a.type === 'i64' ? 0x50 : 0x45, args: [a] };
+  return node('i32', a.type === 'i64' ? 0x50 : 0x45, [a]);
 }
 
 /** Low 32 bits. */
@@ -191,26 +221,26 @@ export function wrap(a: Expr): Expr {
   if (a.constant !== undefined) return intc('i32', a.constant);
   // wrap(extend(x)) is x
   if (a.op === 0xac || a.op === 0xad) return a.args[0];
-  return { type: 'i32', op: 0xa7, args: [a] };
+  return node('i32', 0xa7, [a]);
 }
 
 export function extendS(a: Expr): Expr {
   if (a.type === 'i64') return a;
   if (a.constant !== undefined) return i64c(a.constant);
-  return { type: 'i64', op: 0xac, args: [a] };
+  return node('i64', 0xac, [a]);
 }
 
 export function extendU(a: Expr): Expr {
   if (a.type === 'i64') return a;
   if (a.constant !== undefined) return i64c(BigInt.asUintN(32, BigInt(a.constant)));
-  return { type: 'i64', op: 0xad, args: [a] };
+  return node('i64', 0xad, [a]);
 }
 
 /** Sign-extends the low 8, 16 or (i64) 32 bits inside the type. */
 export function signExtend(a: Expr, fromBits: 8 | 16 | 32): Expr {
   if (a.constant !== undefined) return intc(a.type, BigInt.asIntN(fromBits, BigInt(a.constant)));
-  if (a.type === 'i32') return fromBits === 32 ? a : { type: 'i32', op: fromBits === 8 ? 0xc0 : 0xc1, args: [a] };
-  return { type: 'i64', op: fromBits === 8 ? 0xc2 : fromBits === 16 ? 0xc3 : 0xc4, args: [a] };
+  if (a.type === 'i32') return fromBits === 32 ? a : node('i32', fromBits === 8 ? 0xc0 : 0xc1, [a]);
+  return node('i64', fromBits === 8 ? 0xc2 : fromBits === 16 ? 0xc3 : 0xc4, [a]);
 }
 
 // ---- memory ---------------------------------------------------------------------------------------------------------
@@ -255,7 +285,7 @@ export type StoreKind = keyof typeof STORES;
 /** Load from `address + offset`. Alignment hint 0: guests align as they like. */
 export function load(kind: LoadKind, address: Expr, offset = 0): Expr {
   const [op, type] = LOADS[kind];
-  return { type, op, args: [address], imm: [0, offset] };
+  return node(type, op, [address], [0, offset]);
 }
 
 /** Store to `address + offset`: a statement, for FunctionBuilder.do. */
@@ -263,5 +293,5 @@ export function store(kind: StoreKind, address: Expr, value: Expr, offset = 0): 
   // The bits of a float are stored as the float.
   if (kind === 'i64' && value.op === F64_BITS) return store('f64', address, value.args[0], offset);
   if (kind === 'i32' && value.op === F32_BITS) return store('f32', address, value.args[0], offset);
-  return { type: 'i32', op: STORES[kind], args: [address, value], imm: [0, offset], void: true };
+  return node('i32', STORES[kind], [address, value], [0, offset], undefined, false, true);
 }

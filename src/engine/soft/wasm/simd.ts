@@ -1,6 +1,6 @@
-/** WebAssembly SIMD operators (0xFD prefix) by name: opcode numbers of the core specification 2.0, section 5.4.9. */
+/** WebAssembly SIMD operators (0xFD prefix) by name: opcode numbers of the core specification 3.0, section 5.4.9. */
 import type { Expr, ValType } from './ops.js';
-import { raw, v128c } from './ops.js';
+import { node, raw, v128c, withBytes } from './ops.js';
 
 const PREFIX = 0xfd000;
 
@@ -27,12 +27,16 @@ const replaceBits =
     value.op === bits
       ? raw('v128', PREFIX | asFloat, [a, value.args[0]], [lane])
       : raw('v128', PREFIX | op, [a, value], [lane]);
+const ternary =
+  (op: number) =>
+  (a: Expr, b: Expr, c: Expr): Expr =>
+    raw('v128', PREFIX | op, [a, b, c]);
 /** Shift of every lane by an i32 count, modulo the lane's width. */
 const shift = binary;
 
 /** Bytes chosen from a (0 to 15) and b (16 to 31) by constants. */
 export function shuffle(a: Expr, b: Expr, lanes: readonly number[]): Expr {
-  return { type: 'v128', op: PREFIX | 0x0d, args: [a, b], raw: new Uint8Array(lanes) };
+  return withBytes('v128', PREFIX | 0x0d, [a, b], lanes);
 }
 
 /** shuffle() by lanes of `size` bytes: 16 / size numbers. */
@@ -46,7 +50,7 @@ export function shuffleLanes(size: number, a: Expr, b: Expr, lanes: readonly num
 
 /** Conditional choice of a whole vector. */
 export function select(condition: Expr, yes: Expr, no: Expr): Expr {
-  return { type: 'v128', op: 0x1c, args: [yes, no, condition], imm: [1], raw: new Uint8Array([0x7b]) };
+  return withBytes('v128', 0x1c, [yes, no, condition], [0x7b], [1]);
 }
 
 /** Constants by lanes. */
@@ -82,7 +86,7 @@ export const v128 = {
   or: binary(0x50),
   xor: binary(0x51),
   /** Bits of a where the mask is set, else of b. */
-  bitselect: (a: Expr, b: Expr, mask: Expr): Expr => raw('v128', PREFIX | 0x52, [a, b, mask]),
+  bitselect: ternary(0x52),
   anyTrue: unary(0x53, 'i32'),
 };
 
@@ -215,6 +219,7 @@ export const i64x2 = {
 };
 
 export const f32x4 = {
+  neg: unary(0xe1),
   splat: unary(0x13),
   extract: extract(0x1f, 'f32'),
   replace: replace(0x20),
@@ -230,11 +235,14 @@ export const f32x4 = {
   div: binary(0xe7),
   pmin: binary(0xea),
   pmax: binary(0xeb),
+  /** a * b + c, rounded once or twice (fused.ts). */
+  relaxedMadd: ternary(0x105),
   convertI32x4S: unary(0xfa),
   demoteF64x2Zero: unary(0x5e),
 };
 
 export const f64x2 = {
+  neg: unary(0xed),
   splat: unary(0x14),
   extract: extract(0x21, 'f64'),
   replace: replace(0x22),
@@ -250,6 +258,7 @@ export const f64x2 = {
   div: binary(0xf3),
   pmin: binary(0xf6),
   pmax: binary(0xf7),
+  relaxedMadd: ternary(0x107),
   convertLowI32x4S: unary(0xfe),
   promoteLowF32x4: unary(0x5f),
 };
@@ -268,9 +277,10 @@ const scalar2 =
 const reinterpret =
   (type: ValType, op: number, inverse: number) =>
   (a: Expr): Expr =>
-    a.op === inverse ? a.args[0] : { type, op, args: [a], ...(a.stable && { stable: true }) };
+    a.op === inverse ? a.args[0] : node(type, op, [a], undefined, undefined, a.stable === true);
 
 export const f32 = {
+  neg: scalar1('f32', 0x8c),
   abs: scalar1('f32', 0x8b),
   nearest: scalar1('f32', 0x90),
   sqrt: scalar1('f32', 0x91),
@@ -292,6 +302,7 @@ export const f32 = {
 };
 
 export const f64 = {
+  neg: scalar1('f64', 0x9a),
   abs: scalar1('f64', 0x99),
   nearest: scalar1('f64', 0x9e),
   sqrt: scalar1('f64', 0x9f),

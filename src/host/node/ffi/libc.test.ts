@@ -4,6 +4,8 @@ import {
   EFD_CLOEXEC,
   EFD_NONBLOCK,
   loadLibc,
+  MADV_DONTNEED,
+  MADV_REMOVE,
   MAP_SHARED,
   MFD_CLOEXEC,
   NoFfiError,
@@ -35,6 +37,21 @@ describe.skipIf(!callable)('the C library', () => {
     expect(new Uint8Array(libc.view(b, 8192))[5000]).toBe(42);
     expect(new Uint8Array(libc.view(b + 5000n, 1))[0]).toBe(42);
     libc.close(fd);
+  });
+
+  test('gives pages back: those of a memory file by hole, private ones at once', () => {
+    const libc = loadLibc();
+    const fd = libc.memfdCreate('test', MFD_CLOEXEC);
+    libc.ftruncate(fd, 8192);
+    const address = libc.mmap(8192, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    const file = new Uint8Array(libc.view(address, 8192)).fill(1);
+    expect(libc.tryAdvise(address + 4096n, 4096, MADV_REMOVE)).toBe(true);
+    expect([file[0], file[4096]]).toEqual([1, 0]);
+    libc.close(fd);
+    const bytes = new Uint8Array(new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true }).buffer).fill(1);
+    expect(libc.tryAdvise(libc.addressOf(bytes), 4096, MADV_REMOVE)).toBe(false);
+    expect(libc.tryAdvise(libc.addressOf(bytes), 4096, MADV_DONTNEED)).toBe(true);
+    expect([bytes[0], bytes[4096]]).toEqual([0, 1]);
   });
 
   test('counts events and waits for them in nanoseconds', () => {

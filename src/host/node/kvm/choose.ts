@@ -68,7 +68,7 @@ export function chooseKvm({ cpus, pins }: MachineConfig, reason: string): Chosen
         throw error;
       }
     },
-    prepare: async () => {},
+    prepare: async () => void loadStepperModules(),
     close: async () => host.close(),
   };
 }

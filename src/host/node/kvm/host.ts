@@ -2,6 +2,7 @@
 import * as A from '../../../engine/kvm/abi.js';
 import type { KvmCalls, KvmHost, SharedRam, VcpuThread } from '../../../engine/kvm/calls.js';
 import * as M from '../../../engine/kvm/mailbox.js';
+import { PORTS } from '../../../engine/kvm/shortcuts.js';
 import {
   EFD_CLOEXEC,
   EFD_NONBLOCK,
@@ -30,13 +31,26 @@ export interface NodeKvmOptions {
   readonly pinning?: Pinning;
 }
 
+interface Doorbell {
+  readonly fd: number;
+  readonly rung: () => void;
+  /** Not yet removed. */
+  live: boolean;
+  watch: Watch | undefined;
+}
+
 export class NodeKvmHost implements KvmHost {
   readonly calls: KvmCalls;
   readonly kvm: number;
   private readonly libc: Libc;
   private readonly bell: number;
   private readonly pool: ThreadPool | undefined;
-  private readonly poll: PollSet;
+  private poll: PollSet;
+  /** Their descriptors are in `poll`, behind the bell. */
+  private doorbells: Doorbell[] = [];
+  private ringer: (() => void) | undefined;
+  readonly latched: Uint8Array;
+  readonly latches: Uint8Array;
   private readonly count = new Uint8Array(8);
   private readonly one = Uint8Array.of(1, 0, 0, 0, 0, 0, 0, 0);
   private readonly clock = performance;
@@ -53,7 +67,10 @@ export class NodeKvmHost implements KvmHost {
     const { ioctl, ioctlBytes, tryIoctlBytes, close, addressOf, view } = libc;
     const eventfd = () => libc.eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     this.calls = { ioctl, ioctlBytes, tryIoctlBytes, close, addressOf, view, eventfd };
-    if (!inline) this.pool = new ThreadPool(libc, this.bell, pinning);
+    const shared = { bell: this.bell, latches: new SharedArrayBuffer(2 * PORTS) };
+    this.latched = new Uint8Array(shared.latches, 0, PORTS);
+    this.latches = new Uint8Array(shared.latches, PORTS, PORTS);
+    if (!inline) this.pool = new ThreadPool(libc, shared, pinning);
     else libc.ignoreButInterrupt(KICK_SIGNAL);
   }
 
@@ -103,10 +120,48 @@ export class NodeKvmHost implements KvmHost {
     };
   }
 
-  waitForBell(ns: number): boolean {
-    if (this.libc.tryPoll(this.poll, ns) <= 0) return false;
-    this.libc.tryRead(this.bell, this.count);
-    return true;
+  waitForBell(ns: number): number {
+    const { libc, poll } = this;
+    if (libc.tryPoll(poll, ns) <= 0) return 0;
+    if (poll.isReadable(0)) libc.tryRead(this.bell, this.count);
+    let rung = 0;
+    // A bell may end others, itself even.
+    this.doorbells.forEach((doorbell, i) => {
+      if (!poll.isReadable(i + 1) || !doorbell.live) return;
+      libc.tryRead(doorbell.fd, this.count);
+      rung++;
+      doorbell.rung();
+    });
+    return rung;
+  }
+
+  addDoorbell(rung: () => void): { readonly fd: number; remove(): void } {
+    const { libc } = this;
+    const fd = libc.eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    const doorbell: Doorbell = { fd, rung, live: true, watch: undefined };
+    this.setDoorbells([...this.doorbells, doorbell]);
+    return {
+      fd,
+      remove: () => {
+        doorbell.live = false;
+        doorbell.watch?.close();
+        this.setDoorbells(this.doorbells.filter((other) => other !== doorbell));
+        libc.close(fd);
+      },
+    };
+  }
+
+  private setDoorbells(doorbells: Doorbell[]): void {
+    this.doorbells = doorbells;
+    this.poll = new PollSet([this.bell, ...doorbells.map(({ fd }) => fd)]);
+    this.watchAll();
+  }
+
+  private watchAll(): void {
+    const { libc, ringer } = this;
+    if (ringer === undefined) return;
+    this.watch ??= libc.watch(this.bell, ringer);
+    for (const doorbell of this.doorbells) doorbell.watch ??= libc.watch(doorbell.fd, ringer);
   }
 
   ring(): void {
@@ -115,7 +170,13 @@ export class NodeKvmHost implements KvmHost {
 
   onBell(ring: (() => void) | undefined): void {
     this.watch?.close();
-    this.watch = ring && this.libc.watch(this.bell, ring);
+    this.watch = undefined;
+    for (const doorbell of this.doorbells) {
+      doorbell.watch?.close();
+      doorbell.watch = undefined;
+    }
+    this.ringer = ring;
+    this.watchAll();
   }
 
   now(): number {

@@ -7,7 +7,7 @@ import { KvmEngine } from '../../../engine/kvm/engine.js';
 import { selfTest } from '../../../engine/kvm/selftest.js';
 import { chooseKvm, examineKvm } from './choose.js';
 import { NodeKvmHost } from './host.js';
-import { kvmAbsence, kvmOpens } from './testing.js';
+import { kvm, kvmAbsence, kvmOpens } from './testing.js';
 
 const SECOND = 1_000_000;
 const MIB = 1 << 20;
@@ -257,6 +257,96 @@ describe.skipIf(!kvmOpens)(`the KVM engine${kvmAbsence}`, () => {
     expect(threadNames()).toEqual(expect.arrayContaining(['vcpu 0', 'vcpu 1']));
     parallel!.stop();
     expect(vcpus.map((vcpu) => vcpu.getState().rip)).toEqual([0x100en, 0x100en]);
+  });
+
+  test('takes what only rings, and bytes that are only kept, without stopping the vCPU', () => {
+    const { memory, vcpus, shortcuts } = open({ irqchip: 'kernel' });
+    const bell = 0x1000_0000;
+    let rung = 0;
+    const end = shortcuts.doorbell(bell, 2, 7, () => rung++);
+    const last = shortcuts.latch(0x80);
+    // mov al, 42h; out 80h, al; mov word [esi], 7; mov word [esi], 8; out 10h, al; jmp $
+    const code = [0xb0, 0x42, 0xe6, 0x80, 0x67, 0xc7, 0x06, 7, 0, 0x67, 0xc7, 0x06, 8, 0, 0xe6, 0x10, 0xeb, 0xfe];
+    memory.write(0x1000, Uint8Array.from(code));
+    const state = realMode(vcpus[0].getState(), 0x1000);
+    state.ds = { ...state.ds, limit: 0xffff_ffff, attributes: 0xc093 };
+    state.gpr[6] = BigInt(bell);
+    vcpus[0].setState(state);
+    expect(last()).toBeUndefined();
+    sink.onOut = () => vcpus[0].kick();
+    expect(vcpus[0].run(SECOND)).toEqual({ kind: 'kick' });
+    host.waitForBell(0);
+    expect([rung, last(), last()]).toEqual([1, 0x42, undefined]);
+    expect(sink.mmio).toEqual([{ gpa: bell, size: 2, value: 8 }]);
+    expect(sink.outs).toEqual([{ port: 0x10, size: 1, value: 0x42 }]);
+    end();
+    vcpus[0].setState(state);
+    expect(vcpus[0].run(SECOND)).toEqual({ kind: 'kick' });
+    expect([rung, sink.mmio.length]).toEqual([1, 3]);
+  });
+
+  test('stops at watchpoints', (context) => {
+    const { memory, vcpus } = open();
+    const [vcpu] = vcpus;
+    memory.write(0x1000, Uint8Array.of(0xa3, 0, 0x20, 0x40, 0xf4)); // mov [2000h], ax; inc ax; hlt
+    vcpu.setState(realMode(vcpu.getState(), 0x1000));
+    vcpu.setDebug({ step: false, points: [{ kind: 'write', address: 0x2000n, length: 4 }] });
+    const exit = vcpu.run(SECOND);
+    const poor = kvm.state === 'tested' && kvm.failures.length > 0;
+    context.skip(poor && exit.kind === 'hlt', 'this KVM, which fails the self-test, does not see data watchpoints');
+    expect(exit).toEqual({ kind: 'debug', reason: 'watchpoint' });
+    expect(vcpu.getState().rip).toBe(0x1003n);
+  });
+
+  test('steps, stops at breakpoints, and refuses points that cannot be', () => {
+    const { memory, vcpus } = open();
+    const [vcpu] = vcpus;
+    // 32-bit: inc eax; inc eax; mov [2000h], eax; inc eax; hlt
+    memory.write(0x1000, Uint8Array.of(0x40, 0x40, 0xa3, 0, 0x20, 0, 0, 0x40, 0xf4));
+    const flat = (attributes: number) => ({ selector: 8, base: 0n, limit: 0xffff_ffff, attributes });
+    const start = {
+      ...realMode(vcpu.getState(), 0x1000),
+      cr0: 0x11n,
+      cs: flat(0xc09b),
+      ds: flat(0xc093),
+      ss: flat(0xc093),
+    };
+    const ripAfter = (debug: Parameters<typeof vcpu.setDebug>[0], from = start) => {
+      if (from === start) vcpu.setState(start);
+      vcpu.setDebug(debug);
+      const exit = vcpu.run(SECOND);
+      return [exit.kind === 'debug' ? exit.reason : exit.kind, Number(vcpu.getState().rip)];
+    };
+    expect(ripAfter({ step: true, points: [] })).toEqual(['step', 0x1001]);
+    const execute = { kind: 'execute', address: 0x1007n, length: 1 } as const;
+    expect(ripAfter({ step: false, points: [execute] })).toEqual(['breakpoint', 0x1007]);
+    expect(ripAfter({ step: false, points: [] })).toEqual(['hlt', 0x1009]);
+    expect(() => vcpu.setDebug({ step: false, points: [execute, execute, execute, execute, execute] })).toThrow(
+      RangeError,
+    );
+    const askew = { kind: 'write', address: 0x2001n, length: 4 } as const;
+    expect(() => vcpu.setDebug({ step: false, points: [askew] })).toThrow(RangeError);
+  });
+
+  test('keeps account of the pages that the guest and devices write', () => {
+    const { memory, vcpus, dirtyLog } = open();
+    const dirty = () => {
+      const pages: number[] = [];
+      dirtyLog.take((gpa) => pages.push(gpa));
+      return pages;
+    };
+    // mov [3000h], al; hlt
+    memory.write(0x1000, Uint8Array.of(0xa2, 0, 0x30, 0xf4));
+    vcpus[0].setState(realMode(vcpus[0].getState(), 0x1000));
+    dirtyLog.start();
+    expect(dirty()).toEqual([]);
+    expect(vcpus[0].run(SECOND)).toEqual({ kind: 'hlt' });
+    memory.write(0x9fff, Uint8Array.of(1, 2));
+    expect(dirty()).toEqual([0x3000, 0x9000, 0xa000]);
+    expect(dirty()).toEqual([]);
+    dirtyLog.stop();
+    memory.write(0x9000, Uint8Array.of(1));
+    expect(dirty()).toEqual([]);
   });
 
   test('leaves no descriptor behind', () => {

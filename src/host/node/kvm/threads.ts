@@ -18,6 +18,9 @@ const END_TIMEOUT = 10_000;
 /** Processors of the host for the thread of a vCPU; none: any. */
 export type Pinning = (index: number) => readonly number[];
 
+/** What all threads are given. */
+export type ThreadsShare = Pick<VcpuWorkerData, 'bell' | 'latches'>;
+
 class Thread implements VcpuThread {
   readonly mailbox: Int32Array;
   private readonly libc: Libc;
@@ -25,11 +28,11 @@ class Thread implements VcpuThread {
   /** Of the vCPU that it runs. */
   private page: Uint8Array | undefined;
 
-  constructor(libc: Libc, bell: number, index: number, pins: readonly number[]) {
+  constructor(libc: Libc, shared: ThreadsShare, index: number, pins: readonly number[]) {
     const memory = new SharedArrayBuffer(M.MAILBOX_BYTES);
     this.libc = libc;
     this.mailbox = new Int32Array(memory);
-    const data: VcpuWorkerData = { index, pins, bell, mailbox: memory };
+    const data: VcpuWorkerData = { index, pins, ...shared, mailbox: memory };
     this.worker = new Worker(new URL('dist/host/node/kvm/vcpu-worker.js', PACKAGE_ROOT), {
       name: `vcpu ${index}`,
       workerData: data,
@@ -37,14 +40,19 @@ class Thread implements VcpuThread {
     this.worker.unref();
   }
 
-  serve(fd: number, page: Uint8Array): void {
-    this.mailbox[M.FD] = fd;
+  serve(fd: number, { address, length }: SharedRam, page: Uint8Array): void {
+    const { mailbox } = this;
+    mailbox[M.FD] = fd;
+    mailbox[M.RUN_LOW] = Number(BigInt.asIntN(32, address));
+    mailbox[M.RUN_HIGH] = Number(address >> 32n);
+    mailbox[M.RUN_LENGTH] = length;
+    mailbox[M.TURN]++;
     this.page = page;
   }
 
   interrupt(): void {
     const tid = Atomics.load(this.mailbox, M.TID);
-    if (tid !== 0) this.libc.tgkill(process.pid, tid, KICK_SIGNAL);
+    if (tid !== 0) this.libc.tryTgkill(process.pid, tid, KICK_SIGNAL);
   }
 
   release(): void {
@@ -82,12 +90,12 @@ function endAll(): void {
 export class ThreadPool {
   private readonly threads: (Thread | undefined)[] = [];
   private readonly libc: Libc;
-  private readonly bell: number;
+  private readonly shared: ThreadsShare;
   private readonly pinning: Pinning;
 
-  constructor(libc: Libc, bell: number, pinning: Pinning) {
+  constructor(libc: Libc, shared: ThreadsShare, pinning: Pinning) {
     this.libc = libc;
-    this.bell = bell;
+    this.shared = shared;
     this.pinning = pinning;
     libc.ignoreButInterrupt(KICK_SIGNAL);
     if (pools.size === 0) process.on('exit', endAll);
@@ -101,7 +109,7 @@ export class ThreadPool {
 
   thread(index: number, fd: number, run: SharedRam): VcpuThread {
     const thread = this.at(index);
-    thread.serve(fd, new Uint8Array(this.libc.view(run.address, run.length)));
+    thread.serve(fd, run, new Uint8Array(this.libc.view(run.address, run.length)));
     return thread;
   }
 
@@ -117,7 +125,7 @@ export class ThreadPool {
   private at(index: number): Thread {
     let thread = this.threads[index];
     if (thread === undefined) {
-      thread = new Thread(this.libc, this.bell, index, this.pinning(index));
+      thread = new Thread(this.libc, this.shared, index, this.pinning(index));
       this.threads[index] = thread;
     }
     return thread;

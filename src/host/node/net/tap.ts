@@ -142,7 +142,7 @@ function plugIntoBridge(libc: Libc, socket: number, name: string, bridge: string
   const none = `There is no bridge "${bridge}" on this machine; as root, make it: ip link add ${bridge} type bridge.`;
   step(() => libc.ioctlBytes(socket, SIOCBRADDIF, request.bytes, 'SIOCBRADDIF'), {
     ENODEV: none,
-    EOPNOTSUPP: `The interface "${bridge}" is no bridge; give one.`,
+    ENOTSUP: `The interface "${bridge}" is no bridge; give one.`,
     ENOTTY: `The interface "${bridge}" is no bridge; give one.`,
     ENOPKG: none,
     EPERM: `The bridge "${bridge}" can only be changed by root; run as root.`,

@@ -1,20 +1,43 @@
 /** The parts list of a machine's peripherals, in the order in which their devices stand on the PCI bus. */
 import type { MachineConfig } from '../../../config/config.js';
+import { DEVICE_KINDS } from '../../../config/limits.js';
 import { BalloonPeripheral } from './balloon.js';
+import { ConsolePeripheral } from './console.js';
+import { DiskPeripheral } from './disk.js';
 import { NetPeripheral } from './net.js';
 import type { Peripheral, PeripheralContext } from './peripheral.js';
 import { RngPeripheral } from './rng.js';
+import { TapPeripheral } from './tap.js';
+
+type DeviceKind = (typeof DEVICE_KINDS)[number];
 
 export type { DeviceParts, Peripheral, PeripheralContext } from './peripheral.js';
 export { plugIn } from './plug.js';
 
 /** Makes, without opening, what a configuration asks for. */
 export function makePeripherals(config: MachineConfig, context: PeripheralContext): Peripheral[] {
-  return [
-    ...config.nets.map((net, i) => new NetPeripheral(net, i, context)),
-    ...(config.rng ? [new RngPeripheral()] : []),
-    ...(config.balloon ? [new BalloonPeripheral(context)] : []),
-  ];
+  const made: Readonly<Partial<Record<DeviceKind, Peripheral[]>>> = {
+    console: config.virtioConsole && context.console ? [new ConsolePeripheral(context.console)] : [],
+    disk: config.disks.map((disk) => new DiskPeripheral(disk, config.cpus, context)),
+    net: config.nets.map((net, i) =>
+      net.kind === 'tap' || net.kind === 'bridge'
+        ? new TapPeripheral(net, i, context)
+        : new NetPeripheral(net, i, context),
+    ),
+    rng: config.rng ? [new RngPeripheral()] : [],
+    balloon: config.balloon ? [new BalloonPeripheral(context)] : [],
+  };
+  return inOrder(made, config.deviceOrder);
+}
+
+/** Each word of `order` takes the next of its kind; what is left follows, kind by kind. */
+function inOrder(
+  made: Readonly<Partial<Record<DeviceKind, Peripheral[]>>>,
+  order: readonly DeviceKind[],
+): Peripheral[] {
+  const left = new Map(DEVICE_KINDS.map((kind) => [kind, [...(made[kind] ?? [])]]));
+  const first = order.map((kind) => left.get(kind)!.shift()).filter((peripheral) => peripheral !== undefined);
+  return [...first, ...[...left.values()].flat()];
 }
 
 /**

@@ -7,10 +7,13 @@ import type { VirtioDevice } from '../../../devices/virtio/device.js';
 import type { GuestMemory } from '../../../engine/contract.js';
 import type { Host } from '../../../machine/host.js';
 import type { IoHub } from '../io/hub.js';
+import type { ConsoleEnd } from './console.js';
 
 /** What peripherals share with their machine from the beginning. */
 export interface PeripheralContext {
   readonly host: Host;
+  /** What a virtio console is connected to, where there is one. */
+  readonly console?: ConsoleEnd | undefined;
   /** Where threads bring what they have done. */
   readonly io: IoHub;
   /** One sentence for `--verbose`, where something is worth knowing and nothing is lost. */

@@ -24,7 +24,7 @@ export function plugIn(
       memory: parts.memory,
       strict,
       warn,
-      onViolation: (name, violation) => fail(`${name}: ${violation.message}, and --virtio-strict forgives nothing.`),
+      onViolation: (name, violation) => fail(`${name}: bad driver: ${violation.message}`),
     }),
   }));
 }
