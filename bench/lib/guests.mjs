@@ -60,15 +60,43 @@ function download(arch, directory) {
   const root = join(apt, 'root');
   for (const deb of readdirSync(join(apt, 'debs'))) run('dpkg-deb', ['-x', join(apt, 'debs', deb), root]);
   const kernel = readdirSync(join(root, 'boot')).find((f) => f.startsWith('vmlinuz-'));
-  return { kernel: join(root, 'boot', kernel), busybox: join(root, 'bin/busybox') };
+  return {
+    kernel: join(root, 'boot', kernel),
+    busybox: join(root, 'bin/busybox'),
+    modules: join(root, 'lib/modules', kernel.slice('vmlinuz-'.length)),
+  };
 }
 
-function initramfs(busybox, program) {
+/** What a guest with a virtio disk needs (`vmm.mods`), in an order in which it can be loaded. */
+const DISK_MODULES = [
+  'virtio',
+  'virtio_ring',
+  'virtio_pci_modern_dev',
+  'virtio_pci_legacy_dev',
+  'virtio_pci',
+  'virtio_blk',
+];
+
+/** The modules that the package has (others are part of the kernel), and a list that /init reads. */
+function diskModules(folder) {
+  const files = readdirSync(folder, { recursive: true });
+  const found = DISK_MODULES.flatMap((name) => {
+    const file = files.find((f) => f.endsWith(`/${name}.ko`));
+    return file === undefined ? [] : [{ name, data: readFileSync(join(folder, file)) }];
+  });
+  const order = found.map(({ name }) => `${name}\n`).join('');
+  return [
+    { path: 'lib/m/order', type: 'file', mode: 0o644, data: new TextEncoder().encode(order) },
+    ...found.map(({ name, data }) => ({ path: `lib/m/${name}.ko`, type: 'file', mode: 0o644, data })),
+  ];
+}
+
+function initramfs(busybox, program, modules) {
   const directories = ['bin', 'sbin', 'dev', 'proc', 'sys', 'tmp', 'etc', 'lib', 'lib/m'];
   return writeCpio([
     ...directories.map((path) => ({ path, type: 'directory', mode: 0o755 })),
     { path: 'dev/console', type: 'char', mode: 0o600, major: 5, minor: 1 },
-    { path: 'lib/m/order', type: 'file', mode: 0o644, data: new Uint8Array() },
+    ...diskModules(modules),
     { path: 'bin/busybox', type: 'file', mode: 0o755, data: readFileSync(busybox) },
     { path: 'bin/bench', type: 'file', mode: 0o755, data: readFileSync(program) },
     { path: 'bin/applets', type: 'file', mode: 0o644, data: readFileSync(join(PROGRAMS, 'applets')) },
@@ -82,6 +110,7 @@ export const benchCache = () => join(process.env.XDG_CACHE_HOME ?? join(homedir(
 /** Kernel and initrd, and the guest's programs for the host itself: made once and kept in the user's cache. */
 export function benchGuest(arch) {
   const key = createHash('sha256');
+  key.update(DISK_MODULES.join());
   for (const f of readdirSync(PROGRAMS).sort()) key.update(readFileSync(join(PROGRAMS, f)));
   const cache = benchCache();
   const directory = join(cache, `${arch}-${key.digest('hex').slice(0, 12)}`);
@@ -104,7 +133,7 @@ export function benchGuest(arch) {
     copyFileSync(found.kernel, join(ready, 'vmlinuz'));
     copyFileSync(join(work, `bench.${arch}`), join(ready, 'bench'));
     copyFileSync(found.busybox, join(ready, 'busybox'));
-    writeFileSync(join(ready, 'initrd.cpio'), initramfs(found.busybox, join(ready, 'bench')));
+    writeFileSync(join(ready, 'initrd.cpio'), initramfs(found.busybox, join(ready, 'bench'), found.modules));
     renameSync(ready, directory);
   } finally {
     rmSync(work, { recursive: true, force: true });

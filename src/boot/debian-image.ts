@@ -92,7 +92,8 @@ export interface ImagePackages {
   readonly tools: readonly string[];
   readonly base: readonly string[];
   readonly all: readonly string[];
-  read(name: string): Uint8Array;
+  /** The packages by their file names. */
+  readonly contents: ReadonlyMap<string, Uint8Array>;
 }
 
 /** The command for the guest: `overlayCpio`'s. */
@@ -116,7 +117,7 @@ export function buildArchive(system: ImageSystem, packages: ImagePackages): Uint
       list('tools', packages.tools),
       list('base', packages.base),
       list('order', packages.all),
-      ...packages.all.map((name) => file(`debs/${name}`, packages.read(name))),
+      ...packages.all.map((name) => file(`debs/${name}`, packages.contents.get(name)!)),
       ...Object.entries(systemFiles(system)).map(([path, text]) => file(`files/${path}`, text)),
     ]),
   );
@@ -135,4 +136,34 @@ function systemFiles({ sources, aptSettings }: ImageSystem): Record<string, stri
       'etc/apt/apt.conf.d/30typevisor': aptSettings.map((line) => `${line}\n`).join(''),
     }),
   };
+}
+
+/** A Debian package (deb(5)) of its two archives, which are compressed as `extension` says: `.gz`. */
+export function writeDeb(control: Uint8Array, data: Uint8Array, extension: string): Uint8Array {
+  return writeAr([
+    ['debian-binary', new TextEncoder().encode('2.0\n')],
+    [`control.tar${extension}`, control],
+    [`data.tar${extension}`, data],
+  ]);
+}
+
+const AR_MAGIC = '!<arch>\n';
+const AR_HEADER = 60;
+
+/** The archive of ar(5): a header of text before each member, which ends at an even offset. */
+function writeAr(members: readonly (readonly [name: string, data: Uint8Array])[]): Uint8Array {
+  const even = (length: number) => length + (length & 1);
+  const size = members.reduce((sum, [, data]) => sum + AR_HEADER + even(data.length), AR_MAGIC.length);
+  const archive = new Uint8Array(size).fill(0x0a);
+  const encoder = new TextEncoder();
+  archive.set(encoder.encode(AR_MAGIC));
+  let at = AR_MAGIC.length;
+  for (const [name, data] of members) {
+    // Name, time, user, group, mode, size, end.
+    const fields = [name.padEnd(16), '0'.padEnd(12), '0'.padEnd(6), '0'.padEnd(6), '100644'.padEnd(8)];
+    archive.set(encoder.encode(`${fields.join('')}${String(data.length).padEnd(10)}\`\n`), at);
+    archive.set(data, at + AR_HEADER);
+    at += AR_HEADER + even(data.length);
+  }
+  return archive;
 }

@@ -31,7 +31,7 @@ const USAGE = `Usage: ${PROGRAM} [--verbose] [--tunnet=(IP[:MAC]|bridge:NAME[:MA
 `;
 
 /** Errors whose message is a sentence for the user. */
-const EXPECTED = ['ConfigError', 'FileError', 'BootError', 'GetoptError'];
+const EXPECTED = ['ConfigError', 'EngineError', 'FileError', 'BootError', 'GetoptError'];
 /** 128 + SIGINT: three ^C mean what one means to any other program. */
 const INTERRUPTED = 128 + 2;
 

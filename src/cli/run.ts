@@ -72,7 +72,9 @@ export function understand(
       'A command after "--" needs a guest that can run it, as in "typevisor run debian -- uname -a".',
     );
   }
-  const kind = command !== undefined ? 'command' : guest === undefined || hasInputTerminal ? 'console' : 'report';
+  // A disk may have a system, whose console is wanted with and without a terminal.
+  const asked = guest === undefined || hasInputTerminal || (options.disk ?? []).length > 0;
+  const kind = command !== undefined ? 'command' : asked ? 'console' : 'report';
   const config = machineConfig({
     memory: options.memory === undefined ? undefined : parseSize(options.memory, '--memory'),
     cpus: options.cpus === undefined ? undefined : parseWhole(options.cpus, '--cpus'),

@@ -1,6 +1,15 @@
 /** `typevisor lguest` from the outside: its command line, its console, what it gives up, and its reboots. */
-import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -11,11 +20,23 @@ const folder = mkdtempSync(join(tmpdir(), 'typevisor-lguest-'));
 const file = (name: string) => join(folder, name);
 const lguest = (...args: string[]) => typevisor(['lguest', ...args]);
 const isRoot = process.getuid?.() === 0;
+const canTap = isRoot && existsSync('/dev/net/tun') && spawnSync('unshare', ['-n', 'true']).status === 0;
 
 const HLT_LOOP = [0xf4, 0xeb, 0xfd];
 /** PM1a_CNT: SLP_EN with S5's SLP_TYP, as the board has it. */
 const POWER_OFF = [...[0x66, 0xb8, 0x00, 0x34], ...[0x66, 0xba, 0x04, 0x06], ...[0x66, 0xef]];
 const RESET = out(0xcf9, 6);
+/** Tells PCI device 1, a virtio device, that its driver is ready, without having negotiated anything; then goes on. */
+const BREAKS_VIRTIO = [
+  ...[0xb8, 0x04, 0x08, 0, 0x80, 0x66, 0xba, 0xf8, 0x0c, 0xef], // CONFIG_ADDRESS: device 1, command
+  ...[0xb8, 6, 0, 0, 0, 0x66, 0xba, 0xfc, 0x0c, 0xef], // memory space, bus master
+  ...[0xb8, 0x10, 0x08, 0, 0x80, 0x66, 0xba, 0xf8, 0x0c, 0xef], // CONFIG_ADDRESS: device 1, BAR 0
+  ...[0x66, 0xba, 0xfc, 0x0c, 0xed, 0x24, 0xf0], // in eax, dx; and al, F0h
+  ...[0xc6, 0x40, 0x14, 4], // device_status = DRIVER_OK
+  ...print('alive\n'),
+  ...POWER_OFF,
+  ...HLT_LOOP,
+];
 /** Counts for a while, long enough for regions to be compiled, says so, and starts again. */
 const REBOOTING = [
   ...[0xb9, 0, 0, 0x60, 0], // mov ecx, 600000h
@@ -36,9 +57,11 @@ const ECHO = [
 beforeAll(() => {
   writeFileSync(file('off'), tinyKernel([...print('Hello\n'), ...POWER_OFF, ...HLT_LOOP]));
   writeFileSync(file('crash'), tinyKernel([...print('bye'), 0x0f, 0x0b]));
+  writeFileSync(file('breaks-virtio'), tinyKernel(BREAKS_VIRTIO));
   writeFileSync(file('rebooting'), tinyKernel(REBOOTING));
   writeFileSync(file('echo'), tinyKernel(ECHO));
   writeFileSync(file('text'), 'This is no kernel.\n');
+  writeFileSync(file('disk'), new Uint8Array(2 ** 20));
   mkdirSync(file('jail'));
 });
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -101,6 +124,23 @@ describe('the end', () => {
     expect(stderr).toMatch(/lguest: The guest crashed: .*triple fault/i);
   });
 
+  test('a driver that breaks the standard is named, with what it did and the section, and that is the end', async () => {
+    const { status, stdout, stderr } = await lguest('16', file('breaks-virtio'));
+    expect(stderr).toMatch(/lguest: The machine stopped: virtio-console: bad driver: .+ \(virtio 1\.2, \d+(\.\d+)+\)/);
+    expect(status).toBe(1);
+    expect(stdout).not.toContain('alive');
+  });
+
+  test('with "run" its device is lost and the guest lives, unless --virtio-strict says otherwise', async () => {
+    const kernel = ['run', '--kernel', file('breaks-virtio'), '--rng'];
+    const lax = await typevisor(kernel);
+    expect([lax.status, lax.stdout]).toEqual([0, 'alive\n']);
+    const strict = await typevisor([...kernel, '--virtio-strict']);
+    expect(strict.stderr).toMatch(/typevisor: The machine stopped: virtio-rng: bad driver: .+ \(virtio 1\.2, /);
+    expect(strict.status).toBe(1);
+    expect(strict.stdout).not.toContain('alive');
+  });
+
   test.skipIf(!hasScript)('three ^C end it as one ends other programs; Ctrl-a is the guest’s', async () => {
     const line = `stty -g; ${process.execPath} ${MAIN} lguest 16 ${file('echo')} console=ttyS0; echo status $?; stty -g`;
     const { stdout } = await onTerminal(
@@ -115,18 +155,23 @@ describe('the end', () => {
   });
 });
 
-/** A guest that begins again and again, with something to look at it in the meantime. */
+/** A guest with all devices that begins again and again, and a look at its process meanwhile. */
 class Rebooting {
   readonly child: ChildProcess;
+  complaints = '';
   private text = '';
 
   constructor(...args: string[]) {
-    this.child = spawn(process.execPath, [MAIN, 'lguest', ...args, '16', file('rebooting')], {
+    const devices = [`--block=${file('disk')}`, '--rng', ...(canTap ? ['--tunnet=192.168.19.1'] : [])];
+    const command = [process.execPath, MAIN, 'lguest', ...args, ...devices, '16', file('rebooting')];
+    const [program, ...words] = canTap ? ['unshare', '-n', ...command] : command;
+    this.child = spawn(program, words, {
       // Region compilers work in the tests, too.
       env: { ...process.env, TYPEVISOR_REGIONS: '1' },
       stdio: ['pipe', 'pipe', 'pipe'],
     });
     this.child.stdout!.setEncoding('utf8').on('data', (text: string) => (this.text += text));
+    this.child.stderr!.setEncoding('utf8').on('data', (text: string) => (this.complaints += text));
   }
 
   async boots(count: number): Promise<void> {
@@ -140,11 +185,25 @@ class Rebooting {
     return readdirSync(`/proc/${this.child.pid}/${what}`);
   }
 
+  async ended(): Promise<number | null> {
+    return new Promise((resolve) => this.child.once('close', resolve));
+  }
+
   async end(): Promise<void> {
     this.child.kill();
-    await new Promise((resolve) => this.child.once('close', resolve));
+    await this.ended();
   }
 }
+
+test.skipIf(!canTap)('a device that dies takes the machine down with a message', { timeout: 60_000 }, async () => {
+  const guest = new Rebooting();
+  await guest.boots(1);
+  spawnSync('nsenter', ['-t', `${guest.child.pid}`, '-n', 'ip', 'link', 'delete', 'tap0']);
+  expect(await guest.ended()).toBe(1);
+  expect(guest.complaints).toMatch(
+    /lguest: The machine stopped: The thread of the tap tap0 has failed: its interface has/,
+  );
+});
 
 describe('reboots', () => {
   test('start the guest afresh, and leak no descriptor and no thread', { timeout: 60_000 }, async () => {

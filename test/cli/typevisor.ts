@@ -14,12 +14,18 @@ export interface Outcome {
 export interface RunSettings {
   readonly env?: Readonly<Record<string, string>>;
   readonly input?: string | Uint8Array;
+  /** How long it may take; default 1. */
+  readonly minutes?: number;
 }
 
-/** Runs `typevisor ARGS` to its end; a minute is long enough for everything here. */
-export async function typevisor(args: readonly string[], { env = {}, input = '' }: RunSettings = {}): Promise<Outcome> {
+/** Runs `typevisor ARGS` to its end; a minute is long enough for almost everything here. */
+export async function typevisor(args: readonly string[], settings: RunSettings = {}): Promise<Outcome> {
+  const { env = {}, input = '', minutes = 1 } = settings;
   if (!existsSync(MAIN)) throw new Error('There is no dist yet; run npm run build.');
-  const child = spawn(process.execPath, [MAIN, ...args], { env: { ...process.env, ...env }, timeout: 60_000 });
+  const child = spawn(process.execPath, [MAIN, ...args], {
+    env: { ...process.env, ...env },
+    timeout: minutes * 60_000,
+  });
   let stdout = '';
   let stderr = '';
   child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));

@@ -2,9 +2,12 @@
  * Builds disks with a Debian on them, without root: the machine's package client fetches the packages, and a guest of ours,
  * which has the new disk, installs them (boot/debian-image.ts). The disk grows beside its place and is renamed when it is whole.
  */
-import { closeSync, existsSync, fsyncSync, ftruncateSync, openSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import { execFile } from 'node:child_process';
+import { closeSync, existsSync, fsyncSync, ftruncateSync, openSync, renameSync, rmSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
-import { buildArchive, buildCommand, type ImagePackages, type ImageSystem } from '../../boot/debian-image.js';
+import { promisify } from 'node:util';
+import { gzip } from 'node:zlib';
+import { buildArchive, buildCommand, type ImagePackages, type ImageSystem, writeDeb } from '../../boot/debian-image.js';
 import { exitStatus, overlayCpio } from '../../boot/guest-init.js';
 import { formatSize, machineConfig } from '../../config/config.js';
 import { MIB } from '../../config/limits.js';
@@ -17,6 +20,9 @@ import { GuestError } from './guest-error.js';
 import { createLinuxMachine } from './machine.js';
 import type { ByteSink } from './output.js';
 import { SerialPort, TailSink } from './serial.js';
+
+const run = promisify(execFile);
+const fastGzip = promisify(gzip);
 
 /** A minimal system takes about 300 MiB, and its first apt-get update 100 more. */
 export const SMALLEST_IMAGE = 512 * MIB;
@@ -118,7 +124,7 @@ async function fetchSystem({ arch, include, signal, onProgress, cacheDir }: Imag
       tools: await filesOf(TOOLS),
       base: await filesOf(BASE),
       all: packages.map(({ name }) => names.get(name)!),
-      read: (name) => readFileSync(join(dirname(files[0]), name)),
+      contents: await repack(files, onProgress, signal),
     };
     const sources = await apt.sources();
     const system: ImageSystem = {
@@ -137,6 +143,36 @@ async function fetchSystem({ arch, include, signal, onProgress, cacheDir }: Imag
           : 'None of this machine’s package sources is Debian’s own, so the new system has none; write /etc/apt/sources.list there.',
     };
   });
+}
+
+/**
+ * The packages with other compression: unpacking xz is work for a processor of iron, and the guest does it twice. By the files'
+ * names.
+ */
+async function repack(
+  files: readonly string[],
+  onProgress: ImageRequest['onProgress'],
+  signal: AbortSignal,
+): Promise<Map<string, Uint8Array>> {
+  const contents = new Map<string, Uint8Array>();
+  for (const [i, path] of files.entries()) {
+    onProgress('Repacking them for the guest', i / files.length);
+    const [control, data] = await Promise.all(
+      ['--ctrl-tarfile', '--fsys-tarfile'].map(async (what) => fastGzip(await tarOf(path, what, signal), { level: 1 })),
+    );
+    contents.set(basename(path), writeDeb(control, data, '.gz'));
+  }
+  return contents;
+}
+
+async function tarOf(path: string, what: string, signal: AbortSignal): Promise<Buffer> {
+  try {
+    return (await run('dpkg-deb', [what, path], { encoding: 'buffer', maxBuffer: 2 ** 30, signal })).stdout;
+  } catch (error) {
+    if (signal.aborted) throw new GuestError('aborted', 'Building the image was interrupted.');
+    const why = (error as Error).message.split('\n')[0];
+    throw new GuestError('bad-package', `The package ${basename(path)} could not be unpacked (${why}); try again.`);
+  }
 }
 
 /** The guest that installs, seen through its serial ports. */

@@ -48,6 +48,9 @@ export const MFD_CLOEXEC = 1;
 export const EFD_CLOEXEC = 0o2000000;
 export const EFD_NONBLOCK = 0o4000;
 export const POLLIN = 1;
+export const FALLOC_FL_KEEP_SIZE = 1;
+export const FALLOC_FL_PUNCH_HOLE = 2;
+export const FALLOC_FL_ZERO_RANGE = 16;
 
 export interface Libc {
   /** @throws SystemCallError, as all of these */
@@ -79,6 +82,12 @@ export interface Libc {
   /** Where an array's bytes lie. They stay there while the array lives, unless its buffer is transferred. */
   addressOf(bytes: Uint8Array): bigint;
   eventfd(initial: number, flags: number): number;
+  /** @returns 0, or -1 on failure */
+  tryFallocate(fd: number, mode: number, offset: number, length: number): number;
+  /** Takes a read lock of one byte, which belongs to the open file description and ends with it. @returns 0, or -1 */
+  tryShareByte(fd: number, offset: number): number;
+  /** Whether another open file description holds a lock on a byte. */
+  isByteTaken(fd: number, offset: number): boolean;
   /** Waits until one of the descriptors can be read. @param timeout in ns @returns how many; -1 on failure */
   tryPoll(set: PollSet, timeout: number): number;
   /** Calls back in this thread's event loop whenever `fd` can be read. */
@@ -164,6 +173,12 @@ const CLOCK_MONOTONIC = 1;
 const ITIMERSPEC_SIZE = 32;
 /** struct passwd of the C library on x86-64: pw_uid and pw_gid, behind two pointers. */
 const PASSWD_IDS = 16;
+/** Locks of open file descriptions (fcntl_locking(2)). */
+const F_OFD_GETLK = 36;
+const F_OFD_SETLK = 37;
+const F_RDLCK = 0;
+const F_WRLCK = 1;
+const F_UNLCK = 2;
 /** cpu_set_t: 1024 processors. */
 const CPU_SET_SIZE = 128;
 
@@ -203,6 +218,8 @@ function bind(koffi: Koffi): Libc {
   const munmap = declare('int munmap(uintptr_t, size_t)');
   const madvise = declare('int madvise(uintptr_t, size_t, int)');
   const eventfd = declare('int eventfd(uint, int)');
+  const fallocate = declare('int fallocate(int, int, long, long)');
+  const fcntl = declare('int fcntl(int, int, void*)');
   const ppoll = declare('int ppoll(void*, ulong, void*, void*)');
   const gettid = declare('int gettid()');
   const tgkill = declare('int tgkill(int, int, int)');
@@ -245,6 +262,12 @@ function bind(koffi: Koffi): Libc {
     tryAdvise: (address, length, advice) => madvise(address, length, advice) === 0,
     view: (address, length) => koffi.view(address, length),
     addressOf: (bytes) => koffi.address(bytes),
+    tryFallocate: (fd, mode, offset, length) => fallocate(fd, mode, offset, length),
+    tryShareByte: (fd, offset) => fcntl(fd, F_OFD_SETLK, lockOfByte(F_RDLCK, offset)),
+    isByteTaken: (fd, offset) => {
+      const lock = lockOfByte(F_WRLCK, offset);
+      return fcntl(fd, F_OFD_GETLK, lock) === 0 && lock[0] !== F_UNLCK;
+    },
     eventfd: (initial, flags) => checked('eventfd', eventfd(initial, flags)),
     tryPoll: (set, timeout) => {
       const time = new DataView(set.timeout.buffer);
@@ -297,6 +320,16 @@ function bind(koffi: Koffi): Libc {
     },
     errno: () => koffi.errno(),
   };
+}
+
+/** struct flock on x86-64: type, whence (0: from the start), start, length, process. */
+function lockOfByte(type: number, offset: number): Uint8Array {
+  const bytes = new Uint8Array(32);
+  const view = new DataView(bytes.buffer);
+  view.setInt16(0, type, true);
+  view.setUint32(8, offset, true);
+  view.setUint32(16, 1, true);
+  return bytes;
 }
 
 function bytesOf(view: DataView): Uint8Array {

@@ -154,9 +154,13 @@ export class IoThread<T> implements IoSource {
       if (this.received[0] >= 0) this.options.onAnswer(this.received, count);
       else if (this.received[0] === ATTACH) this.letGo();
     }
+    if (this.backlog.length > 0) this.sendBacklog();
+    if (any) this.options.onBatch();
+  }
+
+  private sendBacklog(): void {
     while (this.backlog.length > 0 && this.requests.push(this.backlog[0], this.backlog[0].length)) this.backlog.shift();
     this.wakeThread();
-    if (any) this.options.onBatch();
   }
 
   /** Everything sent is done, then the thread closes what it has open and ends. */

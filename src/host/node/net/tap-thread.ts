@@ -27,6 +27,8 @@ export interface TapTask {
 /** Packets in one direction before the other has its turn. */
 const TURN = 64;
 const FOREVER = 3600e9;
+/** Linux's errno of a descriptor whose interface has been deleted; Node knows no name for it. */
+const EBADFD = 77;
 
 class TapThread {
   private readonly task: TapTask;
@@ -86,6 +88,7 @@ class TapThread {
       if (length < 0) {
         const errno = libc.errno();
         if (errno === EINTR) continue;
+        if (errno === EBADFD) throw new Error('its interface has gone');
         if (errno !== EAGAIN) throw new Error(`reading gave error ${errno}`);
         end = 'none';
         break;

@@ -3,6 +3,7 @@ import type { MachineConfig } from '../../../config/config.js';
 import { DEVICE_KINDS } from '../../../config/limits.js';
 import { BalloonPeripheral } from './balloon.js';
 import { ConsolePeripheral } from './console.js';
+import { DiskPeripheral } from './disk.js';
 import { NetPeripheral } from './net.js';
 import type { Peripheral, PeripheralContext } from './peripheral.js';
 import { RngPeripheral } from './rng.js';
@@ -19,6 +20,7 @@ export { plugIn } from './plug.js';
 export function makePeripherals(config: MachineConfig, context: PeripheralContext): Peripheral[] {
   const made: Readonly<Partial<Record<DeviceKind, Peripheral[]>>> = {
     console: config.virtioConsole && context.console ? [new ConsolePeripheral(context.console)] : [],
+    disk: config.disks.map((disk) => new DiskPeripheral(disk, config.cpus, context)),
     net: config.nets.map((net, i) =>
       net.kind === 'tap' || net.kind === 'bridge'
         ? new TapPeripheral(net, i, context)

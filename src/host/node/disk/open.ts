@@ -1,0 +1,25 @@
+/** Opens a disk image: finds out its format and, for qcow2, the images that it stands on. */
+import { FileStorage } from './file-storage.js';
+import { type DiskImage, RawImage } from './image.js';
+import { isQcow2, openQcow2 } from './qcow2/open.js';
+import { DiskRefusal, StorageError } from './storage.js';
+
+const SECTOR = 512;
+
+/** @throws DiskRefusal with one sentence for the user */
+export function openImage(path: string, format: 'auto' | 'raw' | 'qcow2', readonly: boolean): DiskImage {
+  const storage = new FileStorage(path, readonly);
+  try {
+    const image =
+      format === 'qcow2' || (format === 'auto' && isQcow2(storage))
+        ? openQcow2(storage, (name) => new FileStorage(name, true))
+        : new RawImage({ storage, sector: SECTOR, guessed: format === 'auto' });
+    if (image.size >= SECTOR) return image;
+    throw new DiskRefusal(`The disk ${path} is empty; give it a size with truncate -s 1G or qemu-img create.`);
+  } catch (error) {
+    storage.close();
+    throw error instanceof StorageError
+      ? new DiskRefusal(`The disk ${path} can't be opened: ${error.message}.`)
+      : error;
+  }
+}

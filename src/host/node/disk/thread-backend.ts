@@ -1,0 +1,92 @@
+/** The back end of a block device whose image is served by a thread (disk-worker.ts). */
+import type { BlockBackend, BlockDone, BlockRequest } from '../../../devices/virtio/block/backend.js';
+import type { GuestMemory } from '../../../engine/contract.js';
+import type { IoHub } from '../io/hub.js';
+import { IoThread, LONGEST_MESSAGE } from '../io/io-thread.js';
+import { type DiskReady, type DiskTask, encodeRequest } from './protocol.js';
+
+export interface ThreadBackendOptions {
+  readonly task: DiskTask;
+  readonly id: string;
+  readonly hub: IoHub;
+  readonly onDeath: (sentence: string) => void;
+}
+
+export class ThreadBackend implements BlockBackend {
+  readonly readonly: boolean;
+  readonly id: string;
+  onBatch: () => void = () => {};
+  private readonly thread: IoThread<DiskTask>;
+  private readonly words = new Int32Array(LONGEST_MESSAGE);
+  /** By identifier: whom to tell. */
+  private readonly waiting: (BlockDone | undefined)[] = [];
+  private readonly free: number[] = [];
+  private found: DiskReady | undefined;
+
+  constructor({ task, id, hub, onDeath }: ThreadBackendOptions) {
+    this.readonly = task.readonly;
+    this.id = id;
+    this.thread = new IoThread({
+      name: `disk ${task.path}`,
+      script: 'host/node/disk/disk-worker.js',
+      hub,
+      task,
+      onAnswer: ([identifier, ok]) => this.finish(identifier, ok === 1),
+      onBatch: () => this.onBatch(),
+      onDeath,
+    });
+  }
+
+  /** @throws ThreadRefusal where the image can't be opened */
+  async open(): Promise<DiskReady> {
+    this.found = await this.thread.ready<DiskReady>();
+    return this.found;
+  }
+
+  get capacity(): number {
+    return this.ready.size - (this.ready.size % 512);
+  }
+
+  get physicalBlock(): number {
+    return this.ready.physicalBlock;
+  }
+
+  get discardUnit(): number {
+    return this.ready.discardUnit;
+  }
+
+  /** The guest memory of a new life. */
+  attach(memory: GuestMemory): void {
+    this.thread.attach(memory);
+  }
+
+  submit(request: BlockRequest, done: BlockDone): void {
+    const id = this.free.pop() ?? this.waiting.length;
+    this.waiting[id] = done;
+    const count = encodeRequest(id, request, this.words);
+    if (count === 0) throw new RangeError('a block request in more pieces than a queue has entries');
+    this.thread.send(this.words, count);
+  }
+
+  cancel(): void {
+    // Identifiers stay taken until the thread has answered.
+    this.waiting.fill(undefined);
+    this.thread.cancel();
+  }
+
+  close(): Promise<void> {
+    return this.thread.close();
+  }
+
+  private finish(id: number, ok: boolean): void {
+    const done = this.waiting[id];
+    this.waiting[id] = undefined;
+    this.free.push(id);
+    done?.(ok);
+  }
+
+  private get ready(): DiskReady {
+    if (this.found === undefined) throw new Error('The disk has not been opened yet.');
+    return this.found;
+  }
+}
