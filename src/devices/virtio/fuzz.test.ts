@@ -1,10 +1,15 @@
 import fc from 'fast-check';
 import { describe, it } from 'vitest';
+import { VirtioNinep } from './9p/ninep.js';
+import { NinepServer } from './9p/server.js';
+import { MemoryTree } from './9p/testing.js';
 import { VirtioBalloon } from './balloon/balloon.js';
 import { VirtioConsole } from './console/index.js';
+import type { DescriptorChain } from './device.js';
 import { VirtioRng } from './rng/rng.js';
 import { ECHO_F_REFUSED, EchoDevice } from './testing/echo.js';
 import { survives } from './testing/index.js';
+import { VirtioVsock, type VsockBackend } from './vsock/vsock.js';
 
 /** Millions of cases take an hour. */
 const PATIENCE = { timeout: 86_400_000 };
@@ -56,5 +61,49 @@ describe('whatever a driver writes, nothing crashes or hangs, and only what it h
         device.requestStats();
       };
       return { device, happen };
+    }));
+
+  it('by the shared folder', () =>
+    survives(fc, (_clock, memory) => {
+      const server = new NinepServer(new MemoryTree(), { readonly: false });
+      let waiting: (() => void)[] = [];
+      const backend = {
+        serve: (chain: DescriptorChain, done: (written: number) => void) => {
+          waiting.push(() => {
+            const message = new Uint8Array(Math.min(chain.readableLength, 4096));
+            chain.read(0, message);
+            done(chain.write(0, server.serve(message, chain.writableLength)!));
+          });
+        },
+        reset: () => {
+          waiting = [];
+        },
+      };
+      const happen = () => {
+        for (const answer of waiting.splice(0)) answer();
+      };
+      return { device: new VirtioNinep({ tag: 'share', memory, backend }), happen };
+    }));
+
+  it('by the sockets', () =>
+    survives(fc, (clock) => {
+      let room = 10;
+      let port: Parameters<VsockBackend['connect']>[0];
+      const packets: Uint8Array[] = [];
+      const backend: VsockBackend = {
+        connect: (connected) => {
+          port = connected;
+        },
+        send: () => room-- > 0,
+        peek: () => packets[0],
+        shift: () => packets.shift(),
+      };
+      const happen = (n: number) => {
+        room = n;
+        packets.push(new Uint8Array(44 + 20 * n).fill(n));
+        port?.onPackets();
+        port?.onRoom();
+      };
+      return { device: new VirtioVsock({ cid: 3, clock, backend }), happen };
     }));
 });

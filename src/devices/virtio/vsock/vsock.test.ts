@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { FakeClock } from '../../testing.js';
 import { VirtioRig } from '../testing/index.js';
 import { HEADER_LENGTH, HOST_CID, Op, readHeader, TYPE_STREAM, writeHeader } from './header.js';
 import { VirtioVsock, type VsockBackend } from './vsock.js';
@@ -43,7 +44,10 @@ function packet(payload: Uint8Array, length = payload.length): Uint8Array {
 
 function vsockRig(): { rig: VirtioRig; backend: FakeBackend } {
   const backend = new FakeBackend();
-  return { backend, rig: new VirtioRig({ device: new VirtioVsock({ cid: 0x1_2345, backend }) }) };
+  return {
+    backend,
+    rig: new VirtioRig({ device: new VirtioVsock({ cid: 0x1_2345, backend, clock: new FakeClock() }) }),
+  };
 }
 
 describe('the socket device', () => {

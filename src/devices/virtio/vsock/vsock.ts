@@ -2,6 +2,7 @@
  * The socket device (virtio 1.2, 5.10): carries packets between the guest and whoever switches them (`switch.ts`), which
  * runs elsewhere. It looks at lengths only; connections and their credit are the switch's.
  */
+import type { Clock } from '../../device.js';
 import { requireVersion } from '../../persist.js';
 import {
   attempt,
@@ -13,6 +14,7 @@ import {
   VirtioViolation,
   type Virtqueue,
 } from '../device.js';
+import { Turns } from '../turns.js';
 import { HEADER_LENGTH, LONGEST_PAYLOAD, Op, readHeader, setLength } from './header.js';
 
 export const VIRTIO_VSOCK = 19;
@@ -21,8 +23,8 @@ export const VIRTIO_VSOCK_F_STREAM = 0;
 const RX = 0;
 const TX = 1;
 const QUEUE_SIZE = 128;
-/** Buffers served in one go; the guest may add as fast as we take. */
-const TURN = 1024;
+/** Buffers of a turn. */
+const TURN = 256;
 
 /** Packets each way, without waiting: the shape of a network's back end (net/backend.ts). */
 export interface VsockBackend {
@@ -39,6 +41,7 @@ export interface VsockOptions {
   /** The guest's address, 3 and up. */
   readonly cid: number;
   readonly backend: VsockBackend;
+  readonly clock: Clock;
 }
 
 export interface VsockState {
@@ -61,9 +64,13 @@ export class VirtioVsock implements VirtioDevice<VsockState> {
   /** Payload of the first packet that has gone to the guest already. */
   private delivered = 0;
   private readonly header = new Uint8Array(HEADER_LENGTH);
+  private readonly sending: Turns;
+  private readonly delivering: Turns;
 
-  constructor({ cid, backend }: VsockOptions) {
+  constructor({ cid, backend, clock }: VsockOptions) {
     this.backend = backend;
+    this.sending = new Turns(clock, (driver) => this.send(driver));
+    this.delivering = new Turns(clock, (driver) => this.deliver(driver));
     // guest_cid[8], the upper half zero
     this.config = { length: 8, read: (offset, size) => (offset < 4 ? maskTo(size, cid >>> (8 * offset)) : 0) };
   }
@@ -71,27 +78,31 @@ export class VirtioVsock implements VirtioDevice<VsockState> {
   start(driver: VirtioDriver): void {
     this.driver = driver;
     this.backend.connect({
-      onPackets: () => attempt(driver, () => this.deliver(driver)),
-      onRoom: () => attempt(driver, () => this.send(driver)),
+      onPackets: () => attempt(driver, () => this.delivering.run(driver)),
+      onRoom: () => attempt(driver, () => this.sending.run(driver)),
     });
   }
 
   notify(queue: number): void {
-    if (queue === RX) this.deliver(this.driver!);
-    else if (queue === TX) this.send(this.driver!);
+    if (queue === RX) this.delivering.run(this.driver!);
+    else if (queue === TX) this.sending.run(this.driver!);
   }
 
   reset(): void {
     if (this.driver === undefined) return;
     this.driver = undefined;
+    this.sending.cancel();
+    this.delivering.cancel();
     this.held = undefined;
     this.delivered = 0;
     this.backend.connect(undefined);
   }
 
-  private send(driver: VirtioDriver): void {
+  /** @returns whether there may be more, which waits for its turn */
+  private send(driver: VirtioDriver): boolean {
     const queue = driver.queue(TX);
-    for (let turn = TURN; turn > 0; turn--) {
+    let turn = TURN;
+    for (; turn > 0; turn--) {
       const chain = this.held ?? queue.pop();
       this.held = undefined;
       if (chain === undefined) break;
@@ -102,6 +113,7 @@ export class VirtioVsock implements VirtioDevice<VsockState> {
       queue.push(chain, 0);
     }
     queue.signal();
+    return turn === 0;
   }
 
   /** The checked header, in a copy that the guest can't change any more, and the payload. */
@@ -126,13 +138,16 @@ export class VirtioVsock implements VirtioDevice<VsockState> {
     return pieces;
   }
 
-  private deliver(driver: VirtioDriver): void {
+  /** @returns whether there may be more, which waits for its turn */
+  private deliver(driver: VirtioDriver): boolean {
     const queue = driver.queue(RX);
-    for (let turn = TURN; turn > 0; turn--) {
+    let turn = TURN;
+    for (; turn > 0; turn--) {
       const packet = this.backend.peek();
       if (packet === undefined || !this.deliverPiece(queue, packet)) break;
     }
     queue.signal();
+    return turn === 0;
   }
 
   /** As much of a packet as the guest's next buffer takes: a stream may be cut anywhere. @returns whether there was one */

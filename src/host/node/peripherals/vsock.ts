@@ -3,7 +3,7 @@ import type { VsockConfig } from '../../../config/config.js';
 import { NO_OFFLOADS } from '../../../devices/virtio/net/index.js';
 import { VirtioVsock } from '../../../devices/virtio/vsock/vsock.js';
 import { ThreadedNetwork } from '../net/threaded.js';
-import type { Peripheral, PeripheralContext } from './peripheral.js';
+import type { DeviceParts, Peripheral, PeripheralContext } from './peripheral.js';
 
 export class VsockPeripheral implements Peripheral {
   readonly name: string;
@@ -20,11 +20,12 @@ export class VsockPeripheral implements Peripheral {
     return this.#network.open();
   }
 
-  createDevice(): VirtioVsock {
+  createDevice({ clock }: DeviceParts): VirtioVsock {
     const network = this.#network;
     network.beginLife();
     return new VirtioVsock({
       cid: this.#cid,
+      clock,
       backend: {
         connect: (port) => network.connect(port && { ...port, onLink: () => {} }, NO_OFFLOADS),
         send: (pieces, length) => network.send(pieces, length),

@@ -1,5 +1,5 @@
 /** The thread of a shared folder: takes messages out of guest RAM, one after the other, and puts the answers there. */
-import { NinepServer } from '../../../devices/virtio/9p/server.js';
+import { LARGEST_MSIZE, NinepServer } from '../../../devices/virtio/9p/server.js';
 import { FileError, fileSentence } from '../files.js';
 import type { ThreadRam } from '../io/ram.js';
 import { serveThread } from '../io/serve.js';
@@ -22,6 +22,7 @@ serveThread<ShareTask, true>(
   (task) => {
     const folder = openFolder(task);
     const server = new NinepServer<Node, number>(folder, { readonly: task.readonly });
+    const message = new Uint8Array(LARGEST_MSIZE);
     const views: Uint8Array[] = [];
     /** The views of the pieces whose words begin at `at`. */
     const collect = (words: Int32Array, at: number, end: number, ram: ThreadRam): number => {
@@ -36,14 +37,15 @@ serveThread<ShareTask, true>(
     };
     const answer = (words: Int32Array, count: number, ram: ThreadRam): number => {
       const split = FIXED_WORDS + words[2] * PIECE_WORDS;
-      // Copied first: the guest may change its message while we look at it.
-      const message = new Uint8Array(collect(words, FIXED_WORDS, split, ram));
+      collect(words, FIXED_WORDS, split, ram);
+      // Copied first: the guest may change its message while we look at it. What is longer than any message is cut off.
       let at = 0;
       for (const view of views) {
-        message.set(view, at);
-        at += view.length;
+        const piece = view.subarray(0, message.length - at);
+        message.set(piece, at);
+        at += piece.length;
       }
-      const reply = server.serve(message, collect(words, split, count, ram));
+      const reply = server.serve(message.subarray(0, at), collect(words, split, count, ram));
       if (reply === undefined) return 0;
       let from = 0;
       for (const view of views) {
