@@ -9,11 +9,11 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { setFlagsFromString } from 'node:v8';
 import { SoftEngine } from '../dist/engine/soft/engine.js';
 import { restoreHandlers } from '../dist/engine/soft/isa/stored.js';
 import { SynchronousCompiler } from '../dist/engine/soft/region/job.js';
 import { collectGarbage } from '../dist/host/node/collect.js';
+import { askForWasmFeatures } from '../dist/host/node/wasm-flags.js';
 
 const HERE = dirname(fileURLToPath(import.meta.url));
 const SOFT = join(HERE, '../dist/engine/soft');
@@ -27,8 +27,7 @@ const { values, positionals } = parseArgs({
     only: { type: 'string', default: 'interpreter,regions' },
   },
 });
-// As src/host/node/engine.ts does.
-setFlagsFromString('--experimental-wasm-branch-hinting');
+askForWasmFeatures();
 const names = positionals.length ? positionals : ALL;
 const long = values.arch === 'amd64';
 

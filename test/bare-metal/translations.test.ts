@@ -5,7 +5,26 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { type Bench, machine } from './bench.js';
-import { A, CODE, CR4, D, DATA, G, P, PD, PS, PT, SPARE, U, USER_CODE, USER_DATA, W, WINDOW } from './layout.js';
+import {
+  A,
+  CODE,
+  CR4,
+  D,
+  DATA,
+  G,
+  IDT,
+  P,
+  PD,
+  PDPT,
+  PS,
+  PT,
+  SPARE,
+  U,
+  USER_CODE,
+  USER_DATA,
+  W,
+  WINDOW,
+} from './layout.js';
 
 const SPACES = 3;
 /** Each space runs under so many PCIDs, more in all than anybody keeps sets for. */
@@ -350,4 +369,39 @@ describe('code at an address', () => {
     expect(out.vector).toBe(-1);
     expect([b.reg('rsi'), b.reg('rax')]).toEqual([1n, 2n]);
   });
+});
+
+test('an IDT at a multiple of 4 GiB is read through the tables as they are after INVLPG and MOV to CR3', () => {
+  const b = machine('long');
+  const FAR = 2 ** 32;
+  const [pd, pt, first, second] = [0, 1, 2, 3].map((n) => SPARE + n * 0x1000);
+  b.put64(PDPT + 4 * 8, BigInt(pd | P | W));
+  b.put64(pd, BigInt(pt | P | W));
+  const p = b.load(
+    `int 0x50
+     mov qword [SPARE+0x1000], SPARE+0x3000+1
+     mov rbx, ${FAR}
+     invlpg [rbx]
+     int 0x50
+     mov qword [SPARE+0x1000], SPARE+0x2000+1
+     mov rax, cr3
+     mov cr3, rax
+     int 0x50
+     hlt
+     one: inc dword [DATA]
+     iretq
+     two: inc dword [DATA+4]
+     iretq`,
+  );
+  for (const [table, handler] of [
+    [first, 'one'],
+    [second, 'two'],
+  ] as const) {
+    b.setGate(0x50, p.at(handler));
+    for (let i = 0; i < 0x1000; i += 8) b.put64(table + i, b.u64(IDT + i));
+  }
+  b.put64(pt, BigInt(first | P));
+  b.state.idtr = { base: BigInt(FAR), limit: 0xfff };
+  expect(b.run().vector).toBe(-1);
+  expect([b.u32(DATA), b.u32(DATA + 4)]).toEqual([2, 1]);
 });

@@ -12,6 +12,7 @@ import { type Generated, generate } from '../../src/engine/soft/generate.js';
 import { restoreHandlers } from '../../src/engine/soft/isa/stored.js';
 import { SynchronousCompiler } from '../../src/engine/soft/region/job.js';
 import { collectGarbage } from '../../src/host/node/collect.js';
+import { askForWasmFeatures } from '../../src/host/node/wasm-flags.js';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const SOFT = join(ROOT, 'src/engine/soft');
@@ -82,6 +83,7 @@ export function generatedParts(): Generated {
  * @param hotEvery how often a block has to be entered for that (a power of two)
  */
 export async function compileModules(regions = false, hotEvery?: number): Promise<SoftModules> {
+  askForWasmFeatures();
   const { interpreter, tables, handlers, flow } = hotEvery ? generate(undefined, hotEvery) : generatedParts();
   return {
     ...(regions && {

@@ -13,6 +13,7 @@ import type { ChosenEngine } from './chosen.js';
 import { chooseKvm, kvmFailure } from './kvm/choose.js';
 import { PACKAGE_ROOT } from './package.js';
 import { CompilerThread } from './region-compiler.js';
+import { askForWasmFeatures } from './wasm-flags.js';
 
 /**
  * The engine that a configuration asks for. Loading begins at once, beside whatever the caller does meanwhile.
@@ -72,19 +73,18 @@ export async function loadSoftModules(compiler = new CompilerThread()): Promise<
 }
 
 /**
- * Our modules say which way their branches mostly go (that keeps the calls on the other ways from emptying registers on this
- * one), and that the interpreter's big function should be optimized at once. V8 listens to that only when told to, and to
- * the second only while it does not compile everything when it is first called. Later versions know no such flags and
- * would say so on stderr.
+ * Besides what wasm-flags.ts asks for: our modules say that the interpreter's big function should be optimized at once. V8
+ * listens to that only when told to, and while it does not compile everything when it is first called. Later versions know
+ * no such flags and would say so on stderr.
  *
  * @returns to be called when what is compiled now has been compiled
  */
 function listenToHints(): () => void {
   // Compiling keeps no event loop alive, and Node waits for all of V8's threads, optimizing ones too, when one has ended.
   const alive = setInterval(() => {}, 1e9);
+  askForWasmFeatures();
   const listens = Number.parseInt(process.versions.v8, 10) < 13;
   if (listens) {
-    setFlagsFromString('--experimental-wasm-branch-hinting');
     setFlagsFromString('--experimental-wasm-compilation-hints');
     setFlagsFromString('--no-wasm-lazy-compilation');
   }

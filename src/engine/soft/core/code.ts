@@ -104,7 +104,7 @@ export function lookup(): u32 {
   let global = execGlobal(lin);
   block = jcConfirm(rip, lin, host, room, global);
   if (block) return block;
-  block = find(host, mode, lin, room);
+  block = find(host, mode, lin, room, false);
   if (block == 0) {
     if (recordsLeft() < BLOCK_RECORDS || nodes == PAGE2_NODES_END) flushCode();
     block = decodeBlock(lin, <i32>host, room);
@@ -131,7 +131,8 @@ function deliverAtFetch(): u32 {
   return 0;
 }
 
-function find(host: u32, mode: i32, lin: i64, room: i64): u32 {
+/** `peeks`: nothing is filled for its second page. */
+function find(host: u32, mode: i32, lin: i64, room: i64, peeks: bool): u32 {
   const offset = host - RAM_BASE;
   const page = offset & ~0xfff;
   const start = offset & 0xfff;
@@ -146,7 +147,8 @@ function find(host: u32, mode: i32, lin: i64, room: i64): u32 {
       const page2 = load<u32>(block, BLK_PAGE2);
       if (page2 == 0) return block;
       // It runs into the next page: only good where that page is still the same memory.
-      const next = execHost((lin & ~0xfff) + 0x1000);
+      const second = (lin & ~0xfff) + 0x1000;
+      const next = peeks ? peekHost(second) : execHost(second);
       if (next == 0) clearFault();
       else if ((next & ~0xfff) + 1 == page2) return block;
     }
@@ -155,19 +157,21 @@ function find(host: u32, mode: i32, lin: i64, room: i64): u32 {
   return 0;
 }
 
-/** The block decoded for a linear address (RIP where CS.base is 0), or 0. Nothing is filled, no bit of a table set. */
-export function findBlock(lin: i64): u32 {
+/** Host address of code at a linear address, or 0. Nothing is filled, no bit of a table set. */
+function peekHost(lin: i64): u32 {
   const set = load<u32>(TLB_CUR);
   const e = tlbEntry(set, lin);
-  let host: u32 = <u32>lin + load<u32>(e, TLB_ADDEND);
-  if (load<i64>(e, TLB_EXEC) != (lin & ~0xfff)) {
-    // A data page may have taken the place.
-    if (load<i32>(EFER) & EFER_LMA && !isCanonical(lin)) return 0;
-    const gpa = walk(lin, FETCH, set, false);
-    host = gpa == -1 ? 0 : hostForRead(gpa);
-    if (host == 0) return 0;
-  }
-  return find(host, load<i32>(MODE), lin, 0x1000);
+  if (load<i64>(e, TLB_EXEC) == (lin & ~0xfff)) return <u32>lin + load<u32>(e, TLB_ADDEND);
+  // A data page may have taken the place.
+  if (load<i32>(EFER) & EFER_LMA && !isCanonical(lin)) return 0;
+  const gpa = walk(lin, FETCH, set, false);
+  return gpa == -1 ? 0 : hostForRead(gpa);
+}
+
+/** The block decoded for a linear address (RIP where CS.base is 0), or 0. Nothing is filled, no bit of a table set. */
+export function findBlock(lin: i64): u32 {
+  const host = peekHost(lin);
+  return host == 0 ? 0 : find(host, load<i32>(MODE), lin, 0x1000, true);
 }
 
 /** Whether decoded code lies in [host, host + size), all in one page. By lines of 64 bytes. */

@@ -25,7 +25,17 @@ import { noteDataAccess } from './debug';
 import { hostForRead, hostForWrite, mmioLoad, mmioStore, pageFlags } from './physical';
 import { BP_DATA } from './private';
 import { CR4_SMAP, EFER_LMA, isCanonical, raise, V_GP, V_PF, V_UD } from './state';
-import { EF_GLOBAL, EF_WRITABLE, ENTRY_FLAGS, tlbEntry, tlbFill } from './tlb';
+import {
+  EF_GLOBAL,
+  EF_WRITABLE,
+  ENTRY_FLAGS,
+  keepSystemPage,
+  systemHost,
+  systemPage,
+  takesNoDataTags,
+  tlbEntry,
+  tlbFill,
+} from './tlb';
 import { FETCH, READ, WRITE, walk, walkError, walkFlags, walkShift } from './walk';
 
 /** `resolve` found no RAM: the address is MMIO, at mmioGpa. Never a host address. */
@@ -52,10 +62,13 @@ function pageFault(lin: i64, error: i32): u32 {
 function resolve(set: u32, lin: i64, access: i32): u32 {
   store<i64>(STAT_TLB_MISS, load<i64>(STAT_TLB_MISS) + 1);
   if (access == WRITE) {
-    // A page with decoded code: everything is known, only the write tag is withheld.
+    // A page with decoded code: everything is known, only the write tag is withheld, and that until the code has gone.
     const e = tlbEntry(set, lin);
-    if (load<i64>(e, TLB_READ) == (lin & ~0xfff) && load<i32>(e, ENTRY_FLAGS) & EF_WRITABLE)
-      return <u32>lin + load<u32>(e, TLB_ADDEND);
+    if (load<i64>(e, TLB_READ) == (lin & ~0xfff) && load<i32>(e, ENTRY_FLAGS) & EF_WRITABLE) {
+      const host = <u32>lin + load<u32>(e, TLB_ADDEND);
+      if ((pageFlags(host) & PF_CODE) == 0) store<i64>(e, lin & ~0xfff, TLB_WRITE);
+      return host;
+    }
   }
   if (load<i32>(EFER) & EFER_LMA && !isCanonical(lin)) {
     raise(V_GP, 0);
@@ -282,6 +295,16 @@ export function st(lin: i64, value: i64, size: i32): void {
 
 /** As the processor itself, whatever CPL. */
 export function sysLd(lin: i64, size: i32): i64 {
+  const page = lin & ~0xfff;
+  if (size == 8 && takesNoDataTags(page) && !crosses(lin, 8) && load<i32>(BP_DATA) == 0) {
+    if (page != systemPage) {
+      const host = resolve(systemSet(), lin, READ);
+      if (host == 0) return 0;
+      if (host == MMIO) return loadIn(systemSet(), lin, size);
+      keepSystemPage(page, host & ~0xfff);
+    }
+    return load<i64>(systemHost + (<u32>lin & 0xfff));
+  }
   return loadIn(systemSet(), lin, size);
 }
 

@@ -77,6 +77,19 @@ function filledIn(n: i32): i32 {
   return load<i32>(FILLED + (n << 2));
 }
 
+/**
+ * One page that the processor itself has read and that takes no data tags (`tlbFill`): Linux has its IDT at a multiple of
+ * 4 GiB. Every flush drops it, whatever it is of.
+ */
+export let systemPage: i64 = TLB_INVALID;
+/** Its host address. */
+export let systemHost: u32 = 0;
+
+export function keepSystemPage(page: i64, host: u32): void {
+  systemPage = page;
+  systemHost = host;
+}
+
 /** CR3 bits 11:0 under CR4.PCIDE. */
 export const PCID_MASK: i32 = 0xfff;
 
@@ -103,6 +116,7 @@ export function initTlb(): void {
   userSet = TLB_USER;
   nonGlobals = 0;
   globals = 0;
+  systemPage = TLB_INVALID;
 }
 
 function initSet(set: u32): void {
@@ -116,6 +130,10 @@ function initSet(set: u32): void {
 function pageOf(e: usize): i64 {
   const r = load<i64>(e, TLB_READ);
   return r != TLB_INVALID ? r : load<i64>(e, TLB_EXEC);
+}
+
+export function takesNoDataTags(page: i64): bool {
+  return (page & 0xfffff000) == 0 && (load<i32>(EFER) & EFER_LMA) != 0;
 }
 
 /** Puts a translation into `set`. `host` is the host address of the page, `flags` are the walk's, `shift` its page size. */
@@ -139,7 +157,7 @@ export function tlbFill(set: u32, lin: i64, host: u32, flags: i32, shift: i32): 
   }
   // An access that starts at the last bytes before a multiple of 4 GiB and crosses it looks at the entry of that next
   // page (the index function doesn't keep those two apart), so in long mode such a page takes no data tags.
-  if ((page & 0xfffff000) == 0 && load<i32>(EFER) & EFER_LMA) canRead = false;
+  if (takesNoDataTags(page)) canRead = false;
   if (load<i32>(BP_DATA) && pageHasDataBreakpoint(page)) canRead = false;
   if (pf & PF_MMIO) return;
   canWrite = canWrite && canRead && (flags & W_DIRTY) != 0 && (pf & PF_ROM) == 0;
@@ -200,6 +218,7 @@ function emptyOthers(): void {
 }
 
 function emptyNonGlobals(): void {
+  systemPage = TLB_INVALID;
   for (let i = 0; i < nonGlobals; i++) {
     const e: usize = load<u32>(FILLS_NONGLOBAL + (i << 2));
     const f = load<i32>(e, ENTRY_FLAGS);
@@ -295,6 +314,7 @@ function flushPageIn(set: u32, lin: i64): void {
 
 /** INVLPG: drops the translation of one page, global or not, with all pieces where it is a large one. */
 export function flushPage(lin: i64): void {
+  systemPage = TLB_INVALID;
   flushPageIn(TLB_SUPER, lin);
   flushPageIn(TLB_SUPER_AC, lin);
   if (userGlobals) for (let n = 0; n < USER_SETS; n++) flushPageIn(userSetAt(n), lin);

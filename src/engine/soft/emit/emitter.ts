@@ -479,6 +479,9 @@ export abstract class Emitter {
     this.if(this.state(L.FLOAT_FLAGS, 'i32'), () => this.faultIf(this.call('sse_commit', 'i32')));
   }
 
+  /** Whether relaxed multiply-adds may be used, and are fused (wasm/fused.ts). */
+  readonly fuses: boolean = false;
+
   /** Whether MXCSR asks for nothing that native operators don't do: nearest, all masked, PE set already, no DAZ or FTZ. */
   plainFloat(): Expr {
     return w.eq(w.and(this.state(L.MXCSR, 'i32'), w.i32c(~0x1f)), w.i32c(0x1fa0));

@@ -22,6 +22,7 @@ export type Arithmetic = 'add' | 'sub' | 'mul' | 'div';
 export interface Format {
   readonly bits: 'i32' | 'i64';
   readonly native: typeof f32 | typeof f64;
+  readonly vector: typeof f32x4 | typeof f64x2;
   readonly suffix: 'f32' | 'f64';
   /** Bits of the significand field, and the largest exponent field. */
   readonly fraction: number;
@@ -32,6 +33,7 @@ export interface Format {
 export const SINGLE: Format = {
   bits: 'i32',
   native: f32,
+  vector: f32x4,
   suffix: 'f32',
   fraction: 23,
   maxExponent: 0xff,
@@ -40,6 +42,7 @@ export const SINGLE: Format = {
 export const DOUBLE: Format = {
   bits: 'i64',
   native: f64,
+  vector: f64x2,
   suffix: 'f64',
   fraction: 52,
   maxExponent: 0x7ff,
@@ -145,6 +148,38 @@ export function scalarSqrt(e: Emitter, f: Format, a: Expr): Expr {
     (r) => [isSafe(e, f, r), notDenormal(e, f, a)],
     (r) => [e.maskedFloat(), w.or(isZero(f, a), w.and(isSafe(e, f, r, true), exact(r))), notDenormal(e, f, a)],
     () => e.call(`sse_sqrt_${f.suffix}`, f.bits, a),
+  );
+}
+
+/** What fused multiply-adds negate, as core/float/fma.ts has it: the product, the addend; the addend of even lanes, of odd. */
+export const NEGATE = { product: 1, addend: 2, even: 4, odd: 8 } as const;
+type Terms<T> = readonly [x: T, y: T, z: T];
+
+/** x * y + z rounded once, `negates` applied. */
+export function scalarFused(e: Emitter, f: Format, terms: Terms<Expr>, negates: number): Expr {
+  const compute = () => e.call(`sse_fma_${f.suffix}`, f.bits, ...terms, w.i32c(negates));
+  if (!e.fuses) {
+    const r = compute();
+    e.commitFloat();
+    return r;
+  }
+  const [x, y, z] = terms;
+  const vectors = terms.map((t, i) => {
+    const value = f.native.fromBits(t);
+    const negated = negates & (i === 0 ? NEGATE.product : i === 2 ? NEGATE.addend : 0);
+    return f.vector.splat(negated ? f.native.neg(value) : value);
+  });
+  const operands = () => terms.map((t) => notDenormal(e, f, t));
+  // The product nearly cancels an addend far from underflow: a difference that isn't zero is no denormal either.
+  const large = w.geU(withoutSign(f, z), constant(f, shifted(f, (f.maxExponent + 1) >> 2)));
+  const nothing = w.and(isZero(f, z), w.or(isZero(f, x), isZero(f, y)));
+  return outcome(
+    e,
+    f,
+    f.vector.extract(f.vector.relaxedMadd(vectors[0], vectors[1], vectors[2]), 0),
+    (r) => [isSafe(e, f, r), ...operands()],
+    (r) => [e.maskedFloat(), ...operands(), isZero(f, r), w.or(large, nothing)],
+    compute,
   );
 }
 
@@ -264,8 +299,9 @@ export interface PackedFormat {
   isDenormal(magnitude: Expr): Expr;
   isSafe(magnitude: Expr): Expr;
   allTrue(mask: Expr): Expr;
-  /** Signs of the even lanes. */
+  /** Signs of the even lanes, and of all. */
   readonly evenSigns: Expr;
+  readonly allSigns: Expr;
 }
 
 export const SINGLES: PackedFormat = {
@@ -278,6 +314,7 @@ export const SINGLES: PackedFormat = {
   isSafe: (m) => v128.and(i32x4.gtS(m, i32x4c(0x00ffffff)), i32x4.gtS(i32x4c(0x7f800000), m)),
   allTrue: i32x4.allTrue,
   evenSigns: i32x4c(-0x80000000, 0, -0x80000000, 0),
+  allSigns: i32x4c(-0x80000000),
 };
 
 const within = (m: Expr, above: bigint, below: bigint) =>
@@ -292,6 +329,7 @@ export const DOUBLES: PackedFormat = {
   isSafe: (m) => within(m, (2n << 52n) - 1n, 0x7ffn << 52n),
   allTrue: i64x2.allTrue,
   evenSigns: v128.and(i64x2same(1n << 63n), i64x2.replace(zero, 0, w.i64c(-1))),
+  allSigns: i64x2same(1n << 63n),
 };
 
 const A = w.i32c(L.VECTOR_A);
@@ -381,6 +419,34 @@ export function packed(e: Emitter, f: PackedFormat, kind: Arithmetic | 'addsub',
       ? inCore(e, `sse_addsub_${f.suffix}`, [OUT, A, B], a, b)
       : inCore(e, `sse_${f.suffix}`, [w.i32c(OP[kind]), OUT, A, B], a, b),
   );
+}
+
+/** As scalarFused, of a half; `compute` is core's way, whose exceptions the instruction commits. */
+export function packedFused(
+  e: Emitter,
+  f: PackedFormat,
+  terms: Terms<Expr>,
+  negates: number,
+  compute: () => Expr,
+): Expr {
+  if (!e.fuses) return compute();
+  const [x, y, z] = terms;
+  const signs = negates & NEGATE.odd ? e.let(v128.xor(f.allSigns, f.evenSigns)) : f.evenSigns;
+  let addend = z;
+  if (negates & (NEGATE.even | NEGATE.odd)) addend = v128.xor(z, signs);
+  else if (negates & NEGATE.addend) addend = f.native.neg(z);
+  const factor = negates & NEGATE.product ? f.native.neg(x) : x;
+  const fast = (r: Expr): Conditions => [
+    e.plainFloat(),
+    f.allTrue(without(f.isSafe(e.let(f.magnitude(r))), denormals(e, f, x, y, z))),
+  ];
+  const zeros = (r: Expr): Conditions => {
+    const m = e.let(f.magnitude(r));
+    const none = v128.or(f.isZero(f.magnitude(x)), f.isZero(f.magnitude(y)));
+    const exact = v128.and(v128.and(f.isZero(m), f.isZero(f.magnitude(z))), none);
+    return [e.plainFloat(), f.allTrue(without(v128.or(f.isSafe(m), exact), denormals(e, f, x, y, z)))];
+  };
+  return packedOutcome(e, f.lanes, f.native.relaxedMadd(factor, y, addend), fast, zeros, compute);
 }
 
 export function packedSqrt(e: Emitter, f: PackedFormat, a: Expr): Expr {

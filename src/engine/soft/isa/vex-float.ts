@@ -102,11 +102,7 @@ for (const [suffix, code, format] of [
 
 // ---- FMA3 --------------------------------------------------------------------------------------------------------------
 
-// What core's sse_fma_... negates: the product, the addend, the addend of even lanes, of odd lanes.
-const PRODUCT = 1;
-const ADDEND = 2;
-const EVEN = 4;
-const ODD = 8;
+const { product: PRODUCT, addend: ADDEND, even: EVEN, odd: ODD } = F.NEGATE;
 
 /** Operands in the order x * y + z, of (V, H, W); for NaNs the order of x and y matters. */
 const ORDERS: readonly [name: string, base: number, order: (v: Expr, h: Expr, w: Expr) => [Expr, Expr, Expr]][] = [
@@ -124,9 +120,9 @@ for (const [order, base, ordered] of ORDERS)
     ['vfnmadd', 0xc, PRODUCT],
     ['vfnmsub', 0xe, PRODUCT | ADDEND],
   ] as const)
-    for (const [rexW, single, scalar, letter] of [
-      ['W0', 'ps', 'f32', 'd'],
-      ['W1', 'pd', 'f64', 'q'],
+    for (const [rexW, single, packed, scalar, letter] of [
+      ['W0', 'ps', F.SINGLES, F.SINGLE, 'd'],
+      ['W1', 'pd', F.DOUBLES, F.DOUBLE, 'q'],
     ] as const) {
       op(
         `${name}${order}${single}`,
@@ -135,8 +131,12 @@ for (const [order, base, ordered] of ORDERS)
         (e, v, h, m) => {
           e.requireAvx();
           const [c, b, a]: readonly Halves[] = [m, h, v].map((o) => readHalves(e, o));
-          const results = a.map((x, i) => inCore(e, `sse_fma_${single}`, ordered(x, b[i], c[i]), w.i32c(negates)));
-          e.commitFloat();
+          const results = a.map((x, i) => {
+            const terms = ordered(x, b[i], c[i]);
+            const slow = () => inCore(e, `sse_fma_${single}`, terms, w.i32c(negates));
+            return F.packedFused(e, packed, terms, negates, slow);
+          });
+          if (!e.fuses) e.commitFloat();
           writeHalves(e, v, results);
         },
       );
@@ -144,10 +144,8 @@ for (const [order, base, ordered] of ORDERS)
       const form = `VEX.LIG.66.0F38.${rexW} ${hex(base + opcode + 1)} /r`;
       op(`${name}${order}s${single[1]}`, [[form, `V${letter},H${letter},W${letter}`]], FMA, (e, v, h, m) => {
         e.requireAvx();
-        const [c, b, a] = [m, h, v].map((o) => e.read(o));
-        const r = e.call(`sse_fma_${scalar}`, scalar === 'f64' ? 'i64' : 'i32', ...ordered(a, b, c), w.i32c(negates));
-        e.commitFloat();
-        writeLow(e, v, v, r);
+        const [c, b, a] = [m, h, v].map((o) => e.readFloat(o));
+        writeLow(e, v, v, F.scalarFused(e, scalar, ordered(a, b, c), negates));
       });
     }
 

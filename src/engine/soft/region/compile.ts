@@ -19,7 +19,7 @@ import type { Expr } from '../wasm/ops.js';
 import * as w from '../wasm/ops.js';
 import { type FlowGraph, flowGraph, isOnCycle } from './graph.js';
 import { type DecodedBlock, type DecodedRecord, targetOf } from './record.js';
-import { type FlagState, RegionEmitter, type RegionFrame, Unsupported } from './region-emitter.js';
+import { meetStates, RegionEmitter, type RegionFrame, type RegionState, Unsupported } from './region-emitter.js';
 
 export interface CompiledRegion {
   readonly body: FunctionBuilder;
@@ -80,8 +80,9 @@ class RegionCompiler implements RegionFrame {
   #exit!: Label;
   readonly #loops: Label[] = [];
   readonly #merges: Label[] = [];
-  /** By block: flags that all ways here so far agree on. */
-  readonly #flagsIn: (FlagState | undefined)[];
+  /** By block: what all ways here so far agree on, and whether the dispatcher leads here also, which knows nothing. */
+  readonly #arrivals: (RegionState | undefined)[];
+  readonly #isDispatched: boolean[];
   // What is being emitted.
   #block!: DecodedBlock;
   #index = 0;
@@ -98,10 +99,11 @@ class RegionCompiler implements RegionFrame {
     this.#indirect = indirect;
     const long = (blocks[0].mode & L.MODE_64) !== 0;
     this.#wrap = (a) => BigInt.asUintN(long ? 64 : 32, a);
-    this.#flagsIn = blocks.map(() => undefined);
+    this.#arrivals = blocks.map(() => undefined);
+    this.#isDispatched = blocks.map(() => false);
     for (const [i, b] of blocks.entries()) {
       this.#byAddress.set(this.#wrap(b.page + BigInt(b.start)), i);
-      if (!this.#pages.has(b.page)) this.#pages.set(b.page, this.#pages.size);
+      for (const { page } of this.#pagesOf(b)) if (!this.#pages.has(page)) this.#pages.set(page, this.#pages.size);
     }
     const successors = blocks.map((_, i) => this.#successors(i));
     const page = (i: number) => this.#pages.get(blocks[i].page)!;
@@ -141,6 +143,8 @@ class RegionCompiler implements RegionFrame {
 
   compile(): CompiledRegion | undefined {
     const f = this.#f;
+    // From outside, where the top of the x87 stack has not moved yet, whatever block is laid out first.
+    for (const entry of this.#entries) this.#arrivals[entry] = this.#e.save();
     f.block((exit) => {
       this.#exit = exit;
       this.#tree(0);
@@ -229,13 +233,12 @@ class RegionCompiler implements RegionFrame {
 
   #dispatch(): void {
     const { dispatched } = this.#graph;
-    this.#e.flags = 'unknown';
     if (dispatched.length === 1) {
       this.#tree(1);
       return;
     }
     const labels = dispatched.map((b) => {
-      this.#flagsIn[b] = 'unknown';
+      this.#isDispatched[b] = true;
       return this.#merges[b + 1];
     });
     const next = w.localGet(this.#next, 'i32');
@@ -249,9 +252,10 @@ class RegionCompiler implements RegionFrame {
     this.#block = block;
     this.#index = index;
     e.delta = block.page - this.#blocks[0].page;
-    e.flags = this.#graph.nodes[index + 1].loop ? 'unknown' : (this.#flagsIn[index] ?? 'unknown');
     // First what is known at its start, for a slice may end there.
-    e.enterBlock();
+    const all = !this.#graph.nodes[index + 1].loop && !this.#isDispatched[index];
+    e.enterBlock(this.#arrivals[index], all);
+    this.#arrivals[index] ??= e.save();
     this.#payFor(block);
     this.#ending = undefined;
     this.#first = block.records[0];
@@ -334,12 +338,16 @@ class RegionCompiler implements RegionFrame {
   #goToBlock(to: number, rip: Expr): void {
     const f = this.#f;
     const e = this.#e;
-    if (!e.mayGoOn()) {
+    const state = e.save();
+    const known = this.#arrivals[to];
+    // Where the top of the x87 stack is must be the same on all ways.
+    if (known && known.x87.depth !== state.x87.depth) {
       this.#leaveTo(rip);
       return;
     }
+    this.#arrivals[to] = known ? meetStates(known, state) : state;
     e.publishFlags();
-    if (this.#blocks[to].page !== this.#block.page) this.#checkMapping(this.#blocks[to], rip);
+    if (this.#blocks[to].page !== this.#block.page || this.#blocks[to].host2) this.#checkMapping(this.#blocks[to], rip);
     const { nodes, dispatched } = this.#graph;
     const node = nodes[to + 1];
     if (this.#graph.detours(this.#index, to)) {
@@ -347,8 +355,6 @@ class RegionCompiler implements RegionFrame {
       f.br(this.#loops[0]);
     } else if (node.order <= nodes[this.#index + 1].order) f.br(this.#loops[to + 1]);
     else {
-      if (this.#flagsIn[to] === undefined) this.#flagsIn[to] = e.flags;
-      else if (this.#flagsIn[to] !== e.flags) this.#flagsIn[to] = 'unknown';
       if (node.merge) f.br(this.#merges[to + 1]);
       else this.#tree(to + 1);
     }
@@ -406,27 +412,41 @@ class RegionCompiler implements RegionFrame {
     nest(targets.length - 1);
   }
 
+  /** Linear and host addresses of the pages that a block lies in. */
+  #pagesOf({ page, host, host2 }: DecodedBlock): { readonly page: bigint; readonly host: number }[] {
+    const first = { page, host };
+    return host2 ? [first, { page: this.#wrap(page + 0x1000n), host: host2 }] : [first];
+  }
+
   /**
-   * Another page: go on only while it is the memory that was compiled. The TLB may have lost it to a data page; the jump
+   * Other pages: go on only while they are the memory that was compiled. The TLB may have lost them to data pages; the jump
    * cache is as good, for it loses whatever is mapped anew.
    */
-  #checkMapping({ page, host, header }: DecodedBlock, rip: Expr): void {
+  #checkMapping(to: DecodedBlock, rip: Expr): void {
     const f = this.#f;
-    const bit = 1 << Math.min(this.#pages.get(page)!, MOST_PAGES);
+    const pages = this.#pagesOf(to);
+    const numbers = pages.map(({ page }) => this.#pages.get(page)!);
+    const bits = w.i32c(numbers.reduce((all, n) => all | (1 << Math.min(n, MOST_PAGES)), 0));
     const checked = w.localGet(this.#checked, 'i32');
-    f.if(w.eqz(w.and(checked, w.i32c(bit))), () => {
+    f.if(w.ne(w.and(checked, bits), bits), () => {
       f.scope(() => {
-        const linear = f.let(this.#e.fromEntry(page - this.#blocks[0].page));
-        const entry = this.#e.tlbEntry(linear);
-        const there = w.eq(w.load('i64', entry, L.TLB_EXEC), linear);
-        const same = w.eq(w.add(w.wrap(linear), w.load('i32', entry, L.TLB_ADDEND)), w.i32c(host));
-        f.if(w.eqz(w.and(there, same)), () => {
+        const mapped = pages.map(({ page, host }) => this.#isMapped(page, host)).reduce((all, one) => w.and(all, one));
+        f.if(w.eqz(mapped), () => {
           const { hit, block } = jumpCache(f, f.let(rip));
-          f.if(w.eqz(w.and(hit, w.eq(block, w.i32c(header)))), () => this.#leaveTo(rip));
+          f.if(w.eqz(w.and(hit, w.eq(block, w.i32c(to.header)))), () => this.#leaveTo(rip));
         });
       });
-      if (this.#pages.get(page)! < MOST_PAGES) f.set(this.#checked, w.or(checked, w.i32c(bit)));
+      const remembered = numbers.reduce((all, n) => (n < MOST_PAGES ? all | (1 << n) : all), 0);
+      if (remembered) f.set(this.#checked, w.or(checked, w.i32c(remembered)));
     });
+  }
+
+  /** Whether the TLB has this page for execution. */
+  #isMapped(page: bigint, host: number): Expr {
+    const linear = this.#f.let(this.#e.fromEntry(page - this.#blocks[0].page));
+    const entry = this.#e.tlbEntry(linear);
+    const there = w.eq(w.load('i64', entry, L.TLB_EXEC), linear);
+    return w.and(there, w.eq(w.add(w.wrap(linear), w.load('i32', entry, L.TLB_ADDEND)), w.i32c(host)));
   }
 
   #leaveTo(rip: Expr): void {

@@ -55,9 +55,7 @@ export function growRegion(code: DecodedCode, rip: bigint, takeAll: boolean): Om
     const address = queue.shift()!;
     if (index.has(address)) continue;
     const header = code.blockAt(address);
-    // Blocks over a page's border hold only for one mapping of the next page.
-    if (header === 0 || view.getUint32(header + L.BLK_PAGE2, true) !== 0) continue;
-    if (view.getUint16(header + L.BLK_HEADER + L.REC_HANDLER, true) === L.H_STALE) continue;
+    if (header === 0 || view.getUint16(header + L.BLK_HEADER + L.REC_HANDLER, true) === L.H_STALE) continue;
     // What a region is entered at is jumped to, until it turns out how often.
     const hasRegion = view.getUint32(header + L.BLK_REGION, true) !== 0;
     const belongs = hasRegion ? takeAll : view.getUint32(header + L.BLK_HEAT, true) >= LEAST_HEAT;

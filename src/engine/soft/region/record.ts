@@ -31,6 +31,8 @@ export interface DecodedBlock {
   readonly page: bigint;
   /** Host address of its page. */
   readonly host: number;
+  /** Host address of the next page, where its last instruction runs into that; else 0. */
+  readonly host2: number;
   /** Offset of its first instruction in the page. */
   readonly start: number;
   readonly mode: number;
@@ -86,6 +88,7 @@ export function readBlock(view: DataView, at: number, header: number, page: bigi
     header,
     page,
     host: view.getInt32(at + L.BLK_GPA, true) + L.RAM_BASE,
+    host2: Math.max(0, view.getInt32(at + L.BLK_PAGE2, true) - 1),
     start: view.getUint16(at + L.BLK_START, true),
     mode: view.getInt32(at + L.BLK_MODE, true),
     count: view.getUint16(at + L.BLK_COUNT, true),

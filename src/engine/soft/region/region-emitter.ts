@@ -6,22 +6,38 @@
 import { LANES_D0, LANES_S0, VECTOR } from '../emit/emitter.js';
 import { type Operand, sizeOf } from '../emit/operands.js';
 import * as L from '../layout.js';
+import { multiplyAddsAreFused } from '../wasm/fused.js';
 import type { Expr, ValType } from '../wasm/ops.js';
 import * as w from '../wasm/ops.js';
 import { f32, f32x4, f64, f64x2, i8x16, i16x8, i32x4, i64x2, zero } from '../wasm/simd.js';
 import type { FlagState } from './lazy-flags.js';
 import type { DecodedRecord } from './record.js';
 import { type RegionFrame, RegionRegisters, Unsupported } from './region-registers.js';
-import { UPPER, VectorFile } from './vector-file.js';
+import { meetLanes, UPPER, VectorFile } from './vector-file.js';
 import { X87Unit } from './x87-arithmetic.js';
+import { meetStacks } from './x87-file.js';
 
 export type { FlagState, RegionFrame };
 export { Unsupported };
 
-/** What is known at compile time where a block ends. */
+/** What is known at compile time where a block begins, and where it ends. */
 export interface RegionState {
   readonly flags: FlagState;
   readonly x87: ReturnType<X87Unit['save']>;
+  /** Lanes of vectors that are not denormal (vector-file.ts). */
+  readonly lanes: Uint8Array;
+  /** Words of the CPU state that are zero. */
+  readonly checked: ReadonlySet<number>;
+}
+
+/** Of two ways to the same block: what holds on both. */
+export function meetStates(a: RegionState, b: RegionState): RegionState {
+  return {
+    flags: a.flags === b.flags ? a.flags : 'unknown',
+    x87: { ...meetStacks(a.x87, b.x87), note: undefined },
+    lanes: meetLanes(a.lanes, b.lanes),
+    checked: new Set([...a.checked].filter((at) => b.checked.has(at))),
+  };
 }
 
 /** Core functions that touch neither general registers nor flags. */
@@ -34,6 +50,7 @@ const SAFE_DOUBLE = w.i64c(0x7fdn << 53n);
 const SAFE_SINGLE = w.i32c(0xfd << 24);
 
 export class RegionEmitter extends RegionRegisters {
+  override readonly fuses = multiplyAddsAreFused();
   /** Whether MXCSR is plain (emit/emitter.ts), and if so the limits of doubles and singles that arithmetic asks for. */
   readonly #plain: number;
   readonly #masked: number;
@@ -43,7 +60,7 @@ export class RegionEmitter extends RegionRegisters {
   readonly x87: X87Unit;
   /** The registers that x87 and MMX share: which of the two the region uses. */
   #shared: 'x87' | 'mmx' | undefined;
-  /** Words of the CPU state that this block has checked to be zero. */
+  /** Words of the CPU state that are known to be zero. */
   readonly #checked = new Set<number>();
 
   constructor(...args: ConstructorParameters<typeof RegionRegisters>) {
@@ -73,26 +90,32 @@ export class RegionEmitter extends RegionRegisters {
     });
   }
 
-  /** Before a block's first instruction: what is known within a block is not known any more. */
-  enterBlock(): void {
+  /**
+   * Before a block's first instruction.
+   * @param state what the ways there agree on; undefined: nobody has come there yet
+   * @param all whether these are all ways; if not, only how far the x87 stack's top has moved is known
+   */
+  enterBlock(state: RegionState | undefined, all: boolean): void {
     this.#vectors.abandon();
-    this.x87.enterBlock();
     this.forgetChecks();
-  }
-
-  /** Whether another block may be gone to from here; else the region must be left. */
-  mayGoOn(): boolean {
-    return this.x87.isLevel();
+    this.flags = 'unknown';
+    this.x87.enterBlock(state?.x87);
+    if (!state) return;
+    if (all) this.restore({ ...state, x87: { ...state.x87, note: undefined } });
+    else this.x87.forget();
   }
 
   /** What is known at the end of a block, which has several ways on. */
   save(): RegionState {
-    return { flags: this.flags, x87: this.x87.save() };
+    return { flags: this.flags, x87: this.x87.save(), lanes: this.#vectors.known(), checked: new Set(this.#checked) };
   }
 
-  restore({ flags, x87 }: RegionState): void {
+  restore({ flags, x87, lanes, checked }: RegionState): void {
     this.flags = flags;
     this.x87.restore(x87);
+    this.#vectors.know(lanes);
+    this.#checked.clear();
+    for (const at of checked) this.#checked.add(at);
   }
 
   override publishFlags(): void {
@@ -236,8 +259,10 @@ export class RegionEmitter extends RegionRegisters {
   }
 
   override commitFloat(): void {
-    super.commitFloat();
-    this.#loadPlain();
+    this.if(this.state(L.FLOAT_FLAGS, 'i32'), () => {
+      this.faultIf(this.call('sse_commit', 'i32'));
+      this.#loadPlain();
+    });
   }
 
   /**

@@ -2,7 +2,7 @@
  * XMM registers of a region, and the upper halves of YMM registers, as v128 locals: loaded at its entry, stored at its exit. Whoever takes a register's address
  * finds it in memory for the length of the instruction.
  *
- * Of the vectors it is known at compile time, within a block, which lanes are not denormal (emit/emitter.ts, LANES_*): an
+ * Of the vectors it is known at compile time which lanes are not denormal (emit/emitter.ts, LANES_*): an
  * operation on those needs no test for the denormal exception.
  */
 import { LANES_D, LANES_S } from '../emit/emitter.js';
@@ -10,8 +10,6 @@ import * as L from '../layout.js';
 import type { FunctionBuilder } from '../wasm/function.js';
 import type { Expr } from '../wasm/ops.js';
 import * as w from '../wasm/ops.js';
-
-const ALL = LANES_D | LANES_S;
 
 /** Registers are counted as they lie in memory: the XMM registers, then the upper halves of the YMM registers. */
 export const UPPER = (L.YMMH - L.XMM) / 16;
@@ -120,17 +118,21 @@ export class VectorFile {
     return ((this.#values.get(value) ?? 0) & lanes) === lanes;
   }
 
-  /** Nothing is known, as at the start of a block. */
   forget(): void {
     this.#tame.fill(0);
   }
 
-  snapshot(): Uint8Array {
+  /** What is known of all registers' lanes, for `know`. */
+  known(): Uint8Array {
     return this.#tame.slice();
   }
 
-  /** Where two ways meet: what both know. */
-  meet(other: Uint8Array): void {
-    for (let n = 0; n < COUNT; n++) this.#tame[n] &= other[n] & ALL;
+  know(tame: Uint8Array): void {
+    this.#tame.set(tame);
   }
+}
+
+/** Where two ways meet: what is known on both. */
+export function meetLanes(a: Uint8Array, b: Uint8Array): Uint8Array {
+  return a.map((lanes, n) => lanes & b[n]);
 }

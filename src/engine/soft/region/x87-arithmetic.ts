@@ -1,6 +1,6 @@
 /**
  * x87 instructions in a region, by the names of core's functions. Arithmetic is that of core/float/x87fast.ts, said inline:
- * operands normal or zero, rounding to nearest at 64 bits, the result away from the ends of the range.
+ * operands normal or zero, rounding to nearest at 64 or 53 bits, the result away from the ends of the range.
  */
 import * as L from '../layout.js';
 import type { Expr, ValType } from '../wasm/ops.js';
@@ -13,6 +13,8 @@ const SIGN = i32(0x8000);
 const EXPONENT = i32(0x7fff);
 const NONE = i32(0);
 const BIAS = 16383;
+/** Bits of a significand that rounding to 53 of them takes away. */
+const AWAY = 11;
 
 /** FLD1 ... FLDZ, rounded to nearest: sign and exponent, significand. */
 const CONSTANTS: readonly (readonly [number, bigint])[] = [
@@ -196,17 +198,31 @@ export class X87Unit extends X87File {
     f.set(r.rest, i64(0));
   }
 
-  /** hi:lo times 2^e, normalised, rounded to nearest even. */
+  /** hi:lo times 2^e, normalised, rounded to nearest even: to 64 bits, or to 53. */
   #round(r: Result, hi: Expr, lo: Expr, e: Expr, sign: Expr): void {
     const { f } = this;
-    const up = f.let(w.gtU(lo, w.sub(MSB, w.and(hi, i64(1)))));
-    const m = f.let(w.add(hi, w.extendU(up)));
+    const up = w.localGet(r.up, 'i32');
+    f.if(
+      this.isShort(),
+      () => {
+        const below = i64(AWAY);
+        const lost = w.extendU(w.xor(w.eqz(w.shl(lo, i64(64 - AWAY))), i32(1)));
+        const rest = f.let(w.or(w.or(w.shl(hi, i64(64 - AWAY)), w.shrU(lo, below)), lost));
+        const kept = f.let(w.shrU(hi, below));
+        f.set(r.up, w.gtU(rest, w.sub(MSB, w.and(kept, i64(1)))));
+        f.set(r.m, w.shl(w.add(kept, w.extendU(up)), below));
+        f.set(r.rest, rest);
+      },
+      () => {
+        f.set(r.up, w.gtU(lo, w.sub(MSB, w.and(hi, i64(1)))));
+        f.set(r.m, w.add(hi, w.extendU(up)));
+        f.set(r.rest, lo);
+      },
+      false,
+    );
     // All ones rounded up, or an end of the range.
-    this.leaveIf(w.or(w.eqz(m), w.geU(w.sub(e, i32(1)), i32(0x7ffd))));
-    f.set(r.m, m);
+    this.leaveIf(w.or(w.eqz(w.localGet(r.m, 'i64')), w.geU(w.sub(e, i32(1)), i32(0x7ffd))));
     f.set(r.se, w.or(sign, e));
-    f.set(r.up, up);
-    f.set(r.rest, lo);
   }
 
   #mul(a: Extended, b: Extended, r: Result): void {
@@ -261,48 +277,56 @@ export class X87Unit extends X87File {
     const sign = f.let(w.and(w.select(swap, b.se, a.se), SIGN));
     const e0 = f.let(w.select(swap, eb, ea));
     const distance = f.let(w.sub(e0, w.select(swap, ea, eb)));
-    this.leaveIf(w.gtU(distance, i32(63)));
     const n = f.let(w.extendU(distance));
-    const shifted = f.let(w.shrU(small, n));
+    const part = f.temp('i64');
+    const rest = f.temp('i64');
+    f.set(part, w.shrU(small, n));
     // Two steps, for n may be 0.
-    const below = f.let(w.shl(w.shl(small, w.sub(i64(63), n)), i64(1)));
-    const hi = f.temp('i64');
-    const lo = f.temp('i64');
-    const e = f.temp('i32');
-    f.block((done) => {
-      f.if(
-        w.eqz(w.and(w.xor(a.se, b.se), SIGN)),
-        () => {
-          const sum = f.let(w.add(large, shifted));
-          const carry = f.let(w.extendU(w.ltU(sum, shifted)));
-          const out = w.and(w.shl(sum, i64(63)), w.sub(i64(0), carry));
-          f.set(lo, w.or(w.or(w.shrU(below, carry), out), w.and(below, carry)));
-          f.set(hi, w.or(w.shrU(sum, carry), w.shl(carry, i64(63))));
-          f.set(e, w.add(e0, w.wrap(carry)));
-        },
-        () => {
-          const borrow = w.extendU(w.xor(w.eqz(below), i32(1)));
-          const rest = f.let(w.sub(w.sub(large, shifted), borrow));
-          const down = f.let(w.sub(i64(0), below));
-          f.if(
-            w.eqz(rest),
-            () => {
-              this.leaveUnless(w.eqz(down));
-              this.#give(r, i64(0), NONE);
-              f.br(done);
-            },
-            undefined,
-            false,
-          );
-          const k = f.let(w.clz(rest));
-          f.set(hi, w.or(w.shl(rest, k), w.shrU(w.shrU(down, i64(1)), w.sub(i64(63), k))));
-          f.set(lo, w.shl(down, k));
-          f.set(e, w.sub(e0, w.wrap(k)));
-        },
-      );
-      const got = (local: number, type: ValType) => f.let(w.localGet(local, type));
-      this.#round(r, got(hi, 'i64'), got(lo, 'i64'), got(e, 'i32'), sign);
+    f.set(rest, w.shl(w.shl(small, w.sub(i64(63), n)), i64(1)));
+    f.if(
+      w.gtU(distance, i32(63)),
+      () => {
+        // All of it is below the larger one: by one or two bits, or by so many that only whether there is something counts.
+        const far = w.select(w.eq(distance, i32(65)), w.or(w.shrU(small, i64(1)), w.and(small, i64(1))), i64(1));
+        f.set(rest, w.select(w.eq(distance, i32(64)), small, far));
+        f.set(part, i64(0));
+      },
+      undefined,
+      false,
+    );
+    const shifted = w.localGet(part, 'i64', true);
+    const below = w.localGet(rest, 'i64', true);
+    // Without a branch on the signs, which nobody could predict: the smaller one is negated where they differ.
+    const minus = f.let(w.sub(i64(0), w.extendU(w.and(w.shrU(w.xor(a.se, b.se), i32(15)), i32(1)))));
+    const lo = f.let(w.sub(w.xor(below, minus), minus));
+    const borrow = w.and(w.extendU(w.xor(w.eqz(below), i32(1))), minus);
+    const signed = w.sub(w.xor(shifted, minus), minus);
+    const sum = f.let(w.sub(w.add(large, signed), borrow));
+    // Of a sum there may be a carry out; then one bit less than it has is kept.
+    const carry = f.let(w.and(w.ltU(sum, shifted), w.xor(w.wrap(minus), i32(1))));
+    this.#nothingLeft(r, w.or(sum, w.extendU(carry)), lo, () => {
+      const k = f.let(w.clz(sum));
+      const up = f.let(w.or(w.shl(sum, k), w.shrU(w.shrU(lo, i64(1)), w.sub(i64(63), k))));
+      const down = w.or(w.shrU(sum, i64(1)), MSB);
+      const lost = w.or(w.or(w.shrU(lo, i64(1)), w.shl(sum, i64(63))), w.and(lo, i64(1)));
+      const hi = f.let(w.select(carry, down, up));
+      const low = f.let(w.select(carry, lost, w.shl(lo, k)));
+      const e = f.let(w.add(w.sub(e0, w.wrap(k)), w.select(carry, w.add(w.wrap(k), i32(1)), NONE)));
+      this.#round(r, hi, low, e, sign);
     });
+  }
+
+  /** A difference of nothing is +0; one below the last bit is left alone; else `otherwise`. */
+  #nothingLeft(r: Result, hi: Expr, lo: Expr, otherwise: () => void): void {
+    this.f.if(
+      w.eqz(hi),
+      () => {
+        this.leaveUnless(w.eqz(lo));
+        this.#give(r, i64(0), NONE);
+      },
+      otherwise,
+      false,
+    );
   }
 
   /** a / b in core, which leaves the sign and exponent at FLOAT_OUT + 8 and C1 and PE in FPU_SW; 0: not the common case. */
@@ -439,14 +463,15 @@ export class X87Unit extends X87File {
     const { m, se } = this.getTame(0);
     const zero = f.let(w.eqz(m));
     const e = f.let(w.sub(w.and(se, EXPONENT), i32(BIAS - bias)));
-    // Away from both ends: no rounding may lead there.
-    this.leaveUnless(w.or(zero, w.ltU(w.sub(e, i32(1)), i32(2 * bias - 1))));
+    this.leaveUnless(w.or(zero, w.ltU(w.sub(e, i32(1)), i32(2 * bias))));
     const away = 63 - fraction;
     const rest = f.let(w.shl(m, i64(64 - away)));
     const kept = f.let(w.shrU(m, i64(away)));
     const up = f.let(w.gtU(rest, w.sub(MSB, w.and(kept, i64(1)))));
     // The leading one adds one to the exponent field.
-    const value = w.add(w.add(w.shl(w.extendS(w.sub(e, i32(1))), i64(fraction)), kept), w.extendU(up));
+    const value = f.let(w.add(w.add(w.shl(w.extendS(w.sub(e, i32(1))), i64(fraction)), kept), w.extendU(up)));
+    // The largest ones may be rounded up to infinity.
+    this.leaveUnless(w.or(zero, w.ltU(value, i64((2n * BigInt(bias) + 1n) << BigInt(fraction)))));
     const sign = w.shl(w.extendU(w.shrU(se, i32(15))), i64(fraction === 52 ? 63 : 31));
     this.#stored = { up, rest };
     return w.or(sign, w.select(zero, i64(0), value));

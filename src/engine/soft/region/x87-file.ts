@@ -1,7 +1,7 @@
 /**
  * The x87 registers of a region: significands and signs with exponents as locals, named by their distance from the register
- * that is the top at the region's entry. How far the top has moved since is known at compile time in each block; a way to a
- * block that expects another distance leaves the region. The status word's C1 and PE are kept apart, for nearly every
+ * that is the top at the region's entry. How far the top has moved since is known at compile time in each block, as the
+ * first way there has it; another way that has it otherwise leaves the region. The status word's C1 and PE are kept apart, for nearly every
  * instruction changes them.
  *
  * Here are the state and its moves; x87-arithmetic.ts computes. What isn't the common case leaves the region before the
@@ -27,6 +27,25 @@ export interface Extended {
   readonly m: Expr;
   readonly se: Expr;
   readonly tame: boolean;
+}
+
+/** What is known of the stack at compile time: at the start of a block, what holds on all ways there. */
+export interface StackState {
+  /** How far the top has moved since the region's entry. */
+  readonly depth: number;
+  /** Registers by distance, a bit each: not empty, empty, normal or zero. */
+  readonly valid: number;
+  readonly empty: number;
+  readonly tame: number;
+  /** The control word is one that arithmetic is computed for here. */
+  readonly controlled: boolean;
+}
+
+/** Of two ways to the same block: what is known on both. They have the same depth. */
+export function meetStacks(a: StackState, b: StackState): StackState {
+  const { depth } = a;
+  const controlled = a.controlled && b.controlled;
+  return { depth, valid: a.valid & b.valid, empty: a.empty & b.empty, tame: a.tame & b.tame, controlled };
 }
 
 export const MSB = w.i64c(1n << 63n);
@@ -55,6 +74,8 @@ export class X87File {
   /** Not zero: something was inexact. */
   readonly #pe: number;
   readonly #fdp: number;
+  /** Whether the precision control says 53 bits. */
+  readonly #short: number;
   /** Whether the region has x87 instructions. */
   active = false;
   readonly #used = new Set<number>();
@@ -80,30 +101,37 @@ export class X87File {
     this.#c1 = f.local('i32');
     this.#pe = f.local('i64');
     this.#fdp = f.local('i64');
+    this.#short = f.local('i32');
   }
 
   // ---- blocks ----------------------------------------------------------------------------------------------------------
 
   /** What is known at the end of a block, for each of its ways on. */
-  save(): { readonly depth: number; readonly note: Note | undefined } {
-    return { depth: this.#depth, note: this.#note };
+  save(): StackState & { readonly note: Note | undefined } {
+    const controlled = this.#controlled;
+    return {
+      depth: this.#depth,
+      valid: this.#valid,
+      empty: this.#empty,
+      tame: this.#tame,
+      controlled,
+      note: this.#note,
+    };
   }
 
-  restore({ depth, note }: { readonly depth: number; readonly note: Note | undefined }): void {
-    this.#depth = depth;
+  restore({ note, ...state }: StackState & { readonly note: Note | undefined }): void {
+    this.enterBlock(state);
     this.#note = note;
-    this.forget();
   }
 
-  enterBlock(): void {
-    this.#depth = 0;
+  /** Undefined: nobody has come to the block yet. */
+  enterBlock(state: StackState | undefined): void {
+    this.#depth = state?.depth ?? 0;
+    this.#valid = state?.valid ?? 0;
+    this.#empty = state?.empty ?? 0;
+    this.#tame = state?.tame ?? 0;
+    this.#controlled = state?.controlled ?? false;
     this.#note = undefined;
-    this.forget();
-  }
-
-  /** Whether another block may be gone to from here: each starts with the top where it was at the region's entry. */
-  isLevel(): boolean {
-    return this.#depth === 0;
   }
 
   forget(): void {
@@ -243,11 +271,18 @@ export class X87File {
     return w.load('i32', i32(0), L.FPU_CW);
   }
 
-  /** To nearest, 64 bits, PE masked: what is computed here. */
+  /** To nearest, 64 or 53 bits, PE masked: what is computed here. */
   requireDefault(): void {
     if (this.#controlled) return;
     this.#controlled = true;
-    this.leaveIf(w.ne(w.and(this.control(), i32(0xf00 | PE)), i32(0x300 | PE)));
+    const cw = this.f.let(this.control());
+    this.leaveIf(w.ne(w.and(cw, i32(0xe00 | PE)), i32(0x200 | PE)));
+    this.f.set(this.#short, w.eqz(w.and(cw, i32(0x100))));
+  }
+
+  /** Whether results are rounded to 53 bits; after requireDefault. */
+  protected isShort(): Expr {
+    return w.localGet(this.#short, 'i32');
   }
 
   /** Sets C3, C2 and C0; C1 is cleared. */

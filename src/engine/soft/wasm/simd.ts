@@ -1,4 +1,4 @@
-/** WebAssembly SIMD operators (0xFD prefix) by name: opcode numbers of the core specification 2.0, section 5.4.9. */
+/** WebAssembly SIMD operators (0xFD prefix) by name: opcode numbers of the core specification 3.0, section 5.4.9. */
 import type { Expr, ValType } from './ops.js';
 import { node, raw, v128c, withBytes } from './ops.js';
 
@@ -27,6 +27,10 @@ const replaceBits =
     value.op === bits
       ? raw('v128', PREFIX | asFloat, [a, value.args[0]], [lane])
       : raw('v128', PREFIX | op, [a, value], [lane]);
+const ternary =
+  (op: number) =>
+  (a: Expr, b: Expr, c: Expr): Expr =>
+    raw('v128', PREFIX | op, [a, b, c]);
 /** Shift of every lane by an i32 count, modulo the lane's width. */
 const shift = binary;
 
@@ -82,7 +86,7 @@ export const v128 = {
   or: binary(0x50),
   xor: binary(0x51),
   /** Bits of a where the mask is set, else of b. */
-  bitselect: (a: Expr, b: Expr, mask: Expr): Expr => raw('v128', PREFIX | 0x52, [a, b, mask]),
+  bitselect: ternary(0x52),
   anyTrue: unary(0x53, 'i32'),
 };
 
@@ -215,6 +219,7 @@ export const i64x2 = {
 };
 
 export const f32x4 = {
+  neg: unary(0xe1),
   splat: unary(0x13),
   extract: extract(0x1f, 'f32'),
   replace: replace(0x20),
@@ -230,11 +235,14 @@ export const f32x4 = {
   div: binary(0xe7),
   pmin: binary(0xea),
   pmax: binary(0xeb),
+  /** a * b + c, rounded once or twice (fused.ts). */
+  relaxedMadd: ternary(0x105),
   convertI32x4S: unary(0xfa),
   demoteF64x2Zero: unary(0x5e),
 };
 
 export const f64x2 = {
+  neg: unary(0xed),
   splat: unary(0x14),
   extract: extract(0x21, 'f64'),
   replace: replace(0x22),
@@ -250,6 +258,7 @@ export const f64x2 = {
   div: binary(0xf3),
   pmin: binary(0xf6),
   pmax: binary(0xf7),
+  relaxedMadd: ternary(0x107),
   convertLowI32x4S: unary(0xfe),
   promoteLowF32x4: unary(0x5f),
 };
@@ -271,6 +280,7 @@ const reinterpret =
     a.op === inverse ? a.args[0] : node(type, op, [a], undefined, undefined, a.stable === true);
 
 export const f32 = {
+  neg: scalar1('f32', 0x8c),
   abs: scalar1('f32', 0x8b),
   nearest: scalar1('f32', 0x90),
   sqrt: scalar1('f32', 0x91),
@@ -292,6 +302,7 @@ export const f32 = {
 };
 
 export const f64 = {
+  neg: scalar1('f64', 0x9a),
   abs: scalar1('f64', 0x99),
   nearest: scalar1('f64', 0x9e),
   sqrt: scalar1('f64', 0x9f),

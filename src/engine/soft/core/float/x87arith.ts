@@ -326,11 +326,11 @@ export function x87_region_div(aSe: u32, aM: u64, bSe: u32, bM: u64): u64 {
   return fastArith(6, FLOAT_OUT, bSe, bM) ? load<u64>(FLOAT_OUT) : 0;
 }
 
-/** The same for the root of a positive normal register; precision 64. */
+/** The same for the root of a positive normal register. */
 export function x87_region_sqrt(se: u32, m: u64): u64 {
   beginX87();
   unpackA80(se, m);
-  finish80(sqrt(), 64);
+  finish80(sqrt(), precision());
   store<u32>(FPU_SW, load<u32>(FLOAT_FLAGS) | (up ? SW_C1 : 0));
   store<u32>(FLOAT_FLAGS, 0);
   store<u32>(FLOAT_OUT + 8, rSe);

@@ -1,0 +1,14 @@
+/** What our WebAssembly modules ask of V8 beyond what a version of it gives unasked. */
+import { setFlagsFromString } from 'node:v8';
+
+/**
+ * Asks, for the whole process and its threads. Later versions know these flags no more and would say so on stderr.
+ *
+ * Branch hints: our modules say which way their branches mostly go, and V8 keeps the calls on the other ways from emptying
+ * registers on this one. Relaxed SIMD: it has the fused multiply-add (engine/soft/wasm/fused.ts).
+ */
+export function askForWasmFeatures(): void {
+  const [major, minor] = process.versions.v8.split('.').map(Number);
+  if (major < 13) setFlagsFromString('--experimental-wasm-branch-hinting');
+  if (major < 11 || (major === 11 && minor < 4)) setFlagsFromString('--experimental-wasm-relaxed-simd');
+}
