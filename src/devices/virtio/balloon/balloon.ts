@@ -5,6 +5,7 @@
 import { type GuestMemory, LONGEST_VIEW } from '../../../engine/contract.js';
 import type { Clock } from '../../device.js';
 import { requireVersion } from '../../persist.js';
+import { configField } from '../config.js';
 import {
   attempt,
   type DescriptorChain,
@@ -82,7 +83,8 @@ export class VirtioBalloon implements VirtioDevice<VirtioBalloonState> {
   readonly config: VirtioConfigSpace;
   private readonly memory: GuestMemory;
   private readonly backend: BalloonBackend;
-  private readonly layout = new DataView(new ArrayBuffer(CONFIG_LENGTH));
+  private readonly bytes = new Uint8Array(CONFIG_LENGTH);
+  private readonly layout = new DataView(this.bytes.buffer);
   private readonly chunk = new Uint8Array(CHUNK);
   private readonly turns: Turns;
   private driver: VirtioDriver | undefined;
@@ -100,11 +102,7 @@ export class VirtioBalloon implements VirtioDevice<VirtioBalloonState> {
     this.turns = new Turns(clock, (driver) => this.turn(driver));
     this.config = {
       length: CONFIG_LENGTH,
-      read: (offset, width) => {
-        let value = 0;
-        for (let i = 0; i < width; i++) value |= this.layout.getUint8(offset + i) << (8 * i);
-        return value;
-      },
+      read: (offset, width) => configField(this.bytes, offset, width),
       write: (offset, width, value) => {
         for (let at = offset, left = value; at < offset + width; at++, left >>>= 8) {
           // The driver writes `actual` and `poison_val`; legacy ones did so byte by byte.

@@ -121,6 +121,25 @@ describe('a console with one port', () => {
     expect(device.inputRoom(0)).toBe(1003);
   });
 
+  it('takes at once as much as the driver has buffers for, and asks for more only later', () => {
+    const { rig, device, terminals } = consoleRig();
+    rig.start();
+    for (let i = 0; i < 10; i++) rig.queue(0).add([], [20_000]);
+    rig.queue(0).kick();
+    const input = Uint8Array.from({ length: 300_000 }, (_, i) => i % 251);
+    const accepted = device.receive(0, input);
+    expect(terminals[0].calls).toBe(0);
+    const got = rig
+      .queue(0)
+      .collect()
+      .flatMap(({ answer }) => [...answer]);
+    expect(got.length).toBeGreaterThan(100_000);
+    expect(accepted).toBe(got.length + BACKLOG_SIZE);
+    expect(Buffer.compare(Uint8Array.from(got), input.subarray(0, got.length))).toBe(0);
+    rig.queue(0).send([], [100]);
+    expect(terminals[0].calls).toBe(1);
+  });
+
   it('loses no byte in either direction, whatever the buffers and the pace', () => {
     const step = fc.oneof(
       fc.record({ kind: fc.constant('input' as const), n: fc.nat(300) }),

@@ -4,6 +4,7 @@
  */
 import type { Clock } from '../../device.js';
 import { requireVersion } from '../../persist.js';
+import { configField } from '../config.js';
 import {
   attempt,
   type DescriptorChain,
@@ -83,7 +84,8 @@ export class VirtioConsole implements VirtioDevice<VirtioConsoleState> {
   private readonly portOptions: readonly ConsolePortOptions[];
   private readonly ports: readonly ConsolePort[];
   private readonly controlTurns: Turns;
-  private readonly layout = new DataView(new ArrayBuffer(CONFIG_LENGTH));
+  private readonly bytes = new Uint8Array(CONFIG_LENGTH);
+  private readonly layout = new DataView(this.bytes.buffer);
   private size: ConsoleSize | undefined;
   private driver: VirtioDriver | undefined;
   private multiport = false;
@@ -110,11 +112,7 @@ export class VirtioConsole implements VirtioDevice<VirtioConsoleState> {
     this.putSize();
     this.config = {
       length: CONFIG_LENGTH,
-      read: (offset, width) => {
-        let value = 0;
-        for (let i = 0; i < width; i++) value |= this.layout.getUint8(offset + i) << (8 * i);
-        return value;
-      },
+      read: (offset, width) => configField(this.bytes, offset, width),
       write: (offset, _width, value) => {
         // The lower byte of emerg_wr counts (5.3.5.1); nothing else is writable.
         if (offset === EMERG_WR) this.ports[0].sendEmergency(value & 0xff);
@@ -126,9 +124,7 @@ export class VirtioConsole implements VirtioDevice<VirtioConsoleState> {
 
   /** Input for a port. @returns the bytes taken; the rest is to be offered again after `roomForInput` */
   receive(port: number, bytes: Uint8Array): number {
-    const accepted = this.ports[port].accept(bytes);
-    this.work((driver) => this.ports[port].deliver(driver));
-    return accepted;
+    return this.ports[port].receive(bytes, this.driver);
   }
 
   /** Bytes that `receive` would take now. */
@@ -202,7 +198,7 @@ export class VirtioConsole implements VirtioDevice<VirtioConsoleState> {
       return;
     }
     const port = this.ports[queue < 2 ? 0 : (queue >> 1) - 1];
-    if (queue === port.receiveQueue) port.deliver(driver);
+    if (queue === port.receiveQueue) port.serveInput(driver);
     else port.transmit(driver);
   }
 
@@ -244,7 +240,7 @@ export class VirtioConsole implements VirtioDevice<VirtioConsoleState> {
       this.introduce(id);
     } else if (event === PORT_OPEN) {
       port.setOpen(value !== 0);
-      port.deliver(driver);
+      port.serveInput(driver);
     }
   }
 
@@ -263,7 +259,7 @@ export class VirtioConsole implements VirtioDevice<VirtioConsoleState> {
   private sendSize(port: number): void {
     // The newest counts: a guest that reads none shall not make a heap of them.
     this.messages = this.messages.filter((message) => message[4] !== RESIZE);
-    this.send(port, RESIZE, 0, new Uint8Array(this.layout.buffer.slice(0, 4)));
+    this.send(port, RESIZE, 0, this.bytes.slice(0, 4));
   }
 
   private send(port: number, event: number, value = 0, more = new Uint8Array(0)): void {

@@ -1,6 +1,6 @@
 /** One port of a console device (5.3): bytes in both directions, none of them lost. */
 import type { Clock } from '../../device.js';
-import { type DescriptorChain, type VirtioDriver, VirtioViolation } from '../device.js';
+import { attempt, type DescriptorChain, type VirtioDriver, VirtioViolation } from '../device.js';
 import { BUFFER_COST, TURN, Turns } from '../turns.js';
 
 /** Input that waits for the driver's buffers, in bytes. */
@@ -65,8 +65,19 @@ export class ConsolePort {
 
   // ---- to the guest ------------------------------------------------------------------------------------------------
 
-  /** Takes input. @returns how many bytes: the rest is to be offered again after `roomForInput` */
-  accept(bytes: Uint8Array): number {
+  /** Keeps input, and with a driver hands it on. @returns how many bytes: the rest is to come after `roomForInput` */
+  receive(bytes: Uint8Array, driver: VirtioDriver | undefined): number {
+    let accepted = 0;
+    for (let more = 1; more > 0; accepted += more) {
+      more = this.keep(bytes.subarray(accepted));
+      if (driver !== undefined) attempt(driver, () => this.deliver(driver));
+    }
+    this.askedForRoom = accepted < bytes.length;
+    return accepted;
+  }
+
+  /** As much as there is room for. @returns how many bytes */
+  private keep(bytes: Uint8Array): number {
     const accepted = Math.min(bytes.length, this.inputRoom);
     for (let done = 0; done < accepted; ) {
       const at = (this.head + this.count) % BACKLOG_SIZE;
@@ -75,12 +86,19 @@ export class ConsolePort {
       this.count += piece.length;
       done += piece.length;
     }
-    if (accepted < bytes.length) this.askedForRoom = true;
     return accepted;
   }
 
-  /** Gives the driver what there is, as far as it has buffers. @throws VirtioViolation */
-  deliver(driver: VirtioDriver): void {
+  /** Gives the driver what there is, and asks for more where that was wanted. @throws VirtioViolation */
+  serveInput(driver: VirtioDriver): void {
+    this.deliver(driver);
+    if (!this.askedForRoom || this.inputRoom === 0) return;
+    this.askedForRoom = false;
+    this.backend.roomForInput?.();
+  }
+
+  /** As far as the driver has buffers. */
+  private deliver(driver: VirtioDriver): void {
     const queue = driver.queue(this.receiveQueue);
     while (this.open && this.count > 0) {
       const chain = queue.pop();
@@ -102,9 +120,6 @@ export class ConsolePort {
       queue.push(chain, written);
     }
     queue.signal();
-    if (!this.askedForRoom || this.inputRoom === 0) return;
-    this.askedForRoom = false;
-    this.backend.roomForInput?.();
   }
 
   // ---- from the guest ----------------------------------------------------------------------------------------------
@@ -192,7 +207,7 @@ export class ConsolePort {
 
   restore({ backlog, emergency, sent, open }: PortState): void {
     this.head = this.count = 0;
-    this.accept(Uint8Array.from(backlog));
+    this.keep(Uint8Array.from(backlog));
     this.emergency = [...emergency];
     this.sent = sent;
     this.open = open;

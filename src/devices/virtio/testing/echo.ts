@@ -1,4 +1,5 @@
 /** A device for the tests of queues and transports: it remembers what is asked of it, and answers when it is told to. */
+import { configField } from '../config.js';
 import type { DescriptorChain, VirtioConfigSpace, VirtioDevice, VirtioDriver } from '../device.js';
 import { featureSet, VIRTIO_F_IN_ORDER } from '../device.js';
 
@@ -14,7 +15,7 @@ export class EchoDevice implements VirtioDevice<{ version: 1; mark: number }> {
   readonly bytes = new Uint8Array(10);
   readonly config: VirtioConfigSpace = {
     length: 10,
-    read: (offset, size) => this.bytes.slice(offset, offset + size).reduceRight((sum, byte) => sum * 256 + byte, 0),
+    read: (offset, size) => configField(this.bytes, offset, size),
     write: (offset, size, value) => {
       for (let i = 0; i < size; i++) this.bytes[offset + i] = value >>> (8 * i);
     },
