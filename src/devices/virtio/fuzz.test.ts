@@ -1,6 +1,8 @@
 import fc from 'fast-check';
 import { describe, it } from 'vitest';
 import { VirtioBalloon } from './balloon/balloon.js';
+import { VirtioBlock } from './block/block.js';
+import { MemoryDisk } from './block/testing.js';
 import { VirtioConsole } from './console/index.js';
 import { VirtioRng } from './rng/rng.js';
 import { ECHO_F_REFUSED, EchoDevice } from './testing/echo.js';
@@ -54,6 +56,17 @@ describe('whatever a driver writes, nothing crashes or hangs, and only what it h
       const happen = (n: number): void => {
         device.setTarget(n * 4096);
         device.requestStats();
+      };
+      return { device, happen };
+    }));
+
+  it('by the block device, whose disk answers in any order or fails', () =>
+    survives(fc, (_, memory) => {
+      const disk = new MemoryDisk(64);
+      const device = new VirtioBlock({ backend: disk, memory, queues: 2 });
+      const happen = (n: number): void => {
+        if (disk.waiting.length > 0) disk.finish(n % disk.waiting.length, n % 5 !== 0);
+        disk.onBatch();
       };
       return { device, happen };
     }));
