@@ -10,7 +10,7 @@ import type { CompiledRegionInfo, RegionAnswer, RegionCompiler, RegionJob } from
 /** Jobs that may wait for the compiler or be with it; more for blocks that are really hot. */
 const MOST_PENDING = 8;
 const MOST_PENDING_HOT = 24;
-const REALLY_HOT = 64 * L.HOT_EVERY;
+const REALLY_HOT = 16 * L.HOT_EVERY;
 /** Slots of the table; when they are used up, all regions go. Slot 0 stays empty: it stands for no region. */
 export const REGION_SLOTS = 2048;
 
