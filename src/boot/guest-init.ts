@@ -70,7 +70,8 @@ has_system() { # device: mounted read-only on /newroot where it has a first prog
   umount /newroot
   return 1
 }
-boot_disk() { # the system on a disk, read-only: its own first program checks it and makes it writable. The network is its, too.
+# The system on a disk, read-only: its own first program checks it and makes it writable. The network is its affair, too.
+boot_disk() {
   case $ROOT in
     none) return ;;
     auto) set -- /dev/vd? /dev/vd?[0-9]* ;;
@@ -105,6 +106,7 @@ for card in /sys/class/net/eth*; do
   ip link set "$card" up
   udhcpc -i "$card" -b -q -S -t 2 -T 1 </dev/null >/dev/null 2>&1
 done
+
 resize() { # device: SIZE is ROWSxCOLUMNS
   case $SIZE in *x*) stty -F "$1" rows "\${SIZE%x*}" cols "\${SIZE#*x}" ;; esac
 }
