@@ -4,6 +4,8 @@ import { VirtioNinep } from './9p/ninep.js';
 import { NinepServer } from './9p/server.js';
 import { MemoryTree } from './9p/testing.js';
 import { VirtioBalloon } from './balloon/balloon.js';
+import { VirtioBlock } from './block/block.js';
+import { MemoryDisk } from './block/testing.js';
 import { VirtioConsole } from './console/index.js';
 import type { DescriptorChain } from './device.js';
 import { VirtioRng } from './rng/rng.js';
@@ -105,5 +107,16 @@ describe('whatever a driver writes, nothing crashes or hangs, and only what it h
         port?.onRoom();
       };
       return { device: new VirtioVsock({ cid: 3, clock, backend }), happen };
+    }));
+
+  it('by the block device, whose disk answers in any order or fails', () =>
+    survives(fc, (_, memory) => {
+      const disk = new MemoryDisk(64);
+      const device = new VirtioBlock({ backend: disk, memory, queues: 2 });
+      const happen = (n: number): void => {
+        if (disk.waiting.length > 0) disk.finish(n % disk.waiting.length, n % 5 !== 0);
+        disk.onBatch();
+      };
+      return { device, happen };
     }));
 });
