@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import type { Engine, EngineConfig } from '../../src/engine/contract.js';
 import { KvmEngine } from '../../src/engine/kvm/engine.js';
 import { createSoftEngine, type SoftModules } from '../../src/engine/soft/engine.js';
+import { SoftStepper } from '../../src/engine/soft/stepper.js';
 import { NodeKvmHost } from '../../src/host/node/kvm/host.js';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
@@ -23,8 +24,15 @@ function softModules(): SoftModules {
   return modules;
 }
 
+/** TYPEVISOR_TEST_ENGINE=kvm runs these suites on KVM; what a poor KVM can't do fails there (test/kvm/bare-metal.test.ts). */
+const ENGINE = process.env.TYPEVISOR_TEST_ENGINE ?? 'soft';
+
 /** An engine to test. The caller closes it. */
-export function openEngine(config: EngineConfig): Engine {
-  if (process.env.TYPEVISOR_TEST_ENGINE === 'kvm') return new KvmEngine(config, new NodeKvmHost());
-  return createSoftEngine(config, softModules());
+export function openEngine(config: EngineConfig, which = ENGINE): Engine {
+  if (which !== 'kvm') return createSoftEngine(config, softModules());
+  const engine = new KvmEngine(config, new NodeKvmHost());
+  const { cpus, sink, tscHz, arch } = config;
+  const { memory } = engine;
+  engine.helper = () => new SoftStepper(softModules(), { memory, cpus, sink, tscHz, ...(arch && { arch }) });
+  return engine;
 }

@@ -109,7 +109,6 @@ function adapt(entry: CpuidEntry, { index, cpus, arch, irqchip, tscDeadline }: C
       }
       return true;
     case 0x8000_0008:
-      if (arch === 'i386') entry.eax = (entry.eax & 0xff) | (32 << 8);
       entry.ecx = (cpus - 1) | (coreShift(cpus) << 12);
       return true;
     case 0x8000_001e: // AMD's topology: id, core, node

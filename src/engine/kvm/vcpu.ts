@@ -150,6 +150,11 @@ export class KvmVcpu implements Vcpu {
     this.debug = debug;
   }
 
+  /** Exits that the vCPU's own thread has completed. */
+  get ownExits(): number {
+    return this.thread?.mailbox[M.OWN_EXITS] ?? 0;
+  }
+
   // ---- in and out of the guest -----------------------------------------------------------------------------------------
 
   get isOut(): boolean {
@@ -296,8 +301,8 @@ export class KvmVcpu implements Vcpu {
         new DataView(bytes.buffer).setUint32(0, vector, true);
         vm.calls.ioctlBytes(this.fd, A.KVM_INTERRUPT, bytes, 'KVM_INTERRUPT');
       }
-      // The next one, if the acknowledge cycle has left the line up.
-      wanted = this.interruptRequest;
+      // The next one, if the acknowledge cycle has left the line up; a spurious request is none.
+      wanted = vector >= 0 && this.interruptRequest;
       this.stale = true;
     }
     page.requestInterruptWindow = wanted;

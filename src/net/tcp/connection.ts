@@ -35,6 +35,8 @@ const OPENING_TRIES = 20;
 const TIME_WAIT = 5000;
 const KEEP_ALIVE_AFTER = 10 * 60_000;
 const KEEP_ALIVE_EVERY = 30_000;
+/** A little data is acknowledged with what is sent anyway, or after this time (RFC 9293, 3.8.6.3, allows 500). */
+const ACK_DELAY = 5;
 
 /** The four numbers that name a connection. */
 export interface TcpPath {
@@ -100,6 +102,9 @@ export class TcpConnection implements StreamEvents {
   #passive = false;
   #held = false;
   #ackNow = false;
+  /** When an acknowledgement is due that can wait, and of how many bytes. */
+  #ackAt = Number.POSITIVE_INFINITY;
+  #unacknowledged = 0;
   /** When the timer is due, and how often it has been in vain. */
   #deadline = Number.POSITIVE_INFINITY;
   #tries = 0;
@@ -132,7 +137,7 @@ export class TcpConnection implements StreamEvents {
 
   /** The moment at which `onTimer` wants to be called; Infinity for never. */
   get deadline(): number {
-    return this.#deadline;
+    return Math.min(this.#deadline, this.#ackAt);
   }
 
   /** What the guest may take back for a new connection: it has ended, and only remembers. */
@@ -173,7 +178,7 @@ export class TcpConnection implements StreamEvents {
   drained(): void {
     if (this.#phase !== 'open') return;
     // Small updates would make the guest send small segments (RFC 9293, 3.8.6.2.2).
-    const more = this.#free() - this.#receiver.window;
+    const more = Math.min(this.#free(), this.#receiver.most) - this.#receiver.window;
     if (more >= Math.min(this.#around.share() / 4, 64 * 1024)) this.#acknowledge();
   }
 
@@ -275,7 +280,7 @@ export class TcpConnection implements StreamEvents {
       this.#acknowledge();
       return;
     }
-    const early = seq !== receiver.next;
+    const early = seq !== receiver.next || receiver.hasEarly;
     receiver.accept(seq, data, fin, (bytes) => this.#stream?.write(bytes));
     if (receiver.ended) {
       receiver.next = add(receiver.next, 1);
@@ -284,9 +289,13 @@ export class TcpConnection implements StreamEvents {
       this.#stream?.end();
       this.#settle();
     }
-    this.#acknowledge();
     // What came early is acknowledged one by one: the guest counts them (RFC 5681, 3.2).
-    if (early || receiver.hasEarly) this.#sendAck();
+    const isOdd = early || receiver.hasEarly;
+    this.#unacknowledged += data.length;
+    if (isOdd || this.#guestEnded || this.#unacknowledged >= 2 * this.#mss) this.#acknowledge();
+    else this.#ackAt = Math.min(this.#ackAt, this.#around.now() + ACK_DELAY);
+    this.#around.ready(this);
+    if (isOdd) this.#sendAck();
   }
 
   /** @returns whether the segment's data may be looked at */
@@ -422,7 +431,6 @@ export class TcpConnection implements StreamEvents {
 
   #sendFin(): boolean {
     if (!this.#send({ flags: FIN | ACK, seq: this.#nxt, length: 0 })) return false;
-    this.#ackNow = false;
     this.#sent(1);
     return true;
   }
@@ -438,7 +446,6 @@ export class TcpConnection implements StreamEvents {
       cutAt: this.#mss,
     };
     if (!this.#send(out)) return false;
-    this.#ackNow = false;
     if (seq === this.#nxt) this.#sent(length);
     return true;
   }
@@ -470,9 +477,7 @@ export class TcpConnection implements StreamEvents {
   }
 
   #sendAck(): boolean {
-    if (!this.#send({ flags: ACK, seq: this.#nxt, length: 0 })) return false;
-    this.#ackNow = false;
-    return true;
+    return this.#send({ flags: ACK, seq: this.#nxt, length: 0 });
   }
 
   #sendReset(): void {
@@ -497,13 +502,19 @@ export class TcpConnection implements StreamEvents {
     if (mac === undefined) return true;
     const envelope: Envelope = { protocol: PROTOCOL_TCP, source: path.remote, destination: path.guest, mac };
     const acks = (out.flags & ACK) !== 0;
-    return sendSegment(this.#around.link, envelope, {
+    const isSent = sendSegment(this.#around.link, envelope, {
       ...out,
       sourcePort: path.remotePort,
       destinationPort: path.guestPort,
       ack: acks ? this.#receiver.next : 0,
       window: window ?? (acks ? this.#receiver.advertise(this.#free()) : 0),
     });
+    if (isSent && acks) {
+      this.#ackNow = false;
+      this.#ackAt = Number.POSITIVE_INFINITY;
+      this.#unacknowledged = 0;
+    }
+    return isSent;
   }
 
   /** Bytes that may come from the guest. */
@@ -528,6 +539,11 @@ export class TcpConnection implements StreamEvents {
   }
 
   onTimer(now: number): void {
+    if (this.#ackAt <= now) {
+      this.#ackAt = Number.POSITIVE_INFINITY;
+      this.#acknowledge();
+    }
+    if (this.#deadline > now) return;
     if (this.#phase === 'time-wait') {
       this.#close();
       return;
@@ -586,7 +602,7 @@ export class TcpConnection implements StreamEvents {
   #close(): void {
     if (this.#phase === 'closed') return;
     this.#phase = 'closed';
-    this.#deadline = Number.POSITIVE_INFINITY;
+    this.#deadline = this.#ackAt = Number.POSITIVE_INFINITY;
     const stream = this.#stream;
     this.#stream = undefined;
     if (stream !== undefined && !(this.#guestEnded && this.#finAcked)) stream.reset();

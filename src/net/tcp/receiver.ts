@@ -33,6 +33,11 @@ export class Receiver {
     return Math.max(0, distance(this.#edge, this.next));
   }
 
+  /** The largest window that can be advertised. */
+  get most(): number {
+    return 0xffff * 2 ** this.scale;
+  }
+
   /** Whether everything up to the guest's FIN has come. The FIN itself is not counted in `next`. */
   get ended(): boolean {
     return this.#end === this.next;

@@ -87,13 +87,24 @@ describe('a connection of the guest', () => {
   });
 
   test('carries data both ways', () => {
-    const { stream, guest, exchange, ack } = open();
-    expect(exchange(guest(ACK, { data: bytes(100) }))).toMatchObject([{ flags: ACK, ack: 1101 }]);
+    const { stream, guest, exchange, advance, ack } = open();
+    expect(exchange(guest(ACK, { data: bytes(100) }))).toEqual([]);
+    expect(advance(5)).toMatchObject([{ flags: ACK, ack: 1101 }]);
     expect(stream.received).toEqual(bytes(100));
     stream.deliver(bytes(3000));
     const segments = exchange();
     expect(segments.map(({ data }) => data.length)).toEqual([1460, 1460, 80]);
     expect(segments[0].seq).toBe(ack);
+  });
+
+  test('is acknowledged at once what is much, and with the answer what is little', () => {
+    const { stream, guest, exchange, advance, seq } = open();
+    const answers = exchange(guest(ACK, { data: bytes(1460) }), guest(ACK, { seq: seq + 1460, data: bytes(1460) }));
+    expect(answers).toMatchObject([{ flags: ACK, ack: seq + 2920 }]);
+    exchange(guest(ACK, { seq: seq + 2920, data: bytes(1) }));
+    stream.deliver(bytes(1));
+    expect(exchange()).toMatchObject([{ ack: seq + 2921, data: bytes(1) }]);
+    expect(advance(100)).toEqual([]);
   });
 
   test('puts early segments in order and asks for what is missing at once', () => {

@@ -31,6 +31,8 @@ const CONTROL_ENTRIES = 64;
 const CONTROL_TURN = 64;
 /** After a long turn the guest runs for so long (ns) before it goes on. */
 const PAUSE = 100_000;
+/** When a guest that sends nothing more is told that its last packets are out (ns). */
+const TELL_AFTER = 2_000_000;
 
 /** `status` (5.1.4). */
 const S_LINK_UP = 1;
@@ -71,6 +73,8 @@ export class VirtioNet implements VirtioDevice<NetState>, NetPort {
   readonly #filter: ReceiveFilter;
   #running: Running | undefined;
   #announce = false;
+  #sentAt = 0;
+  #telling: Alarm | undefined;
   /** Turns that were cut short go on. */
   readonly #alarms: (Alarm | undefined)[] = [];
 
@@ -120,7 +124,22 @@ export class VirtioNet implements VirtioDevice<NetState>, NetPort {
   }
 
   #work({ receiver, transmitter }: Running, queue: number): boolean {
-    return queue === RECEIVE ? receiver.run() : transmitter.run();
+    if (queue === RECEIVE) return receiver.run();
+    const more = transmitter.run();
+    this.#sentAt = this.#clock.now();
+    if (transmitter.owes && this.#telling === undefined) this.#tellLater();
+    return more;
+  }
+
+  /** The guest is told of what went out when nothing has gone out for a while. */
+  #tellLater(): void {
+    this.#telling = this.#clock.schedule(this.#sentAt + TELL_AFTER, () => {
+      this.#telling = undefined;
+      const running = this.#running;
+      if (running === undefined || !running.transmitter.owes) return;
+      if (this.#clock.now() < this.#sentAt + TELL_AFTER) this.#tellLater();
+      else attempt(running.driver, () => running.transmitter.tell());
+    });
   }
 
   #control({ driver }: Running): boolean {
@@ -166,6 +185,8 @@ export class VirtioNet implements VirtioDevice<NetState>, NetPort {
   reset(): void {
     for (const alarm of this.#alarms) alarm?.cancel();
     this.#alarms.length = 0;
+    this.#telling?.cancel();
+    this.#telling = undefined;
     if (this.#running !== undefined) this.#backend.connect(undefined, NO_OFFLOADS);
     this.#running = undefined;
     this.#announce = false;

@@ -6,6 +6,12 @@ import { ETHERNET_HEADER, HEADER_LENGTH, LONGEST_PACKET } from './header.js';
 
 /** Buffers served in one go; the guest may add as fast as we take. */
 const TURN = 1024;
+/**
+ * A guest hears at once that so many bytes or buffers have gone out, for then it may be waiting for that. Otherwise it
+ * finds out by itself when it sends the next, and is spared an interrupt for each packet.
+ */
+const TELL_BYTES = 8192;
+const TELL_BUFFERS = 32;
 
 export class Transmitter {
   readonly #backend: NetBackend;
@@ -16,6 +22,9 @@ export class Transmitter {
   readonly #header = new Uint8Array(HEADER_LENGTH);
   /** The packet that the network has no room for. */
   #held: DescriptorChain | undefined;
+  /** What the guest has not been told of. */
+  #bytes = 0;
+  #buffers = 0;
 
   constructor(backend: NetBackend, driver: VirtioDriver, queue: number, agreed: Offloads) {
     this.#backend = backend;
@@ -36,10 +45,23 @@ export class Transmitter {
         this.#held = chain;
         break;
       }
+      this.#bytes += chain.readableLength;
+      this.#buffers++;
       queue.push(chain, 0);
     }
-    queue.signal();
+    if (this.#bytes >= TELL_BYTES || this.#buffers >= TELL_BUFFERS || this.#held !== undefined) this.tell();
     return turn === 0;
+  }
+
+  /** Whether packets have gone out that the guest has not been told of: `tell` must follow, some time. */
+  get owes(): boolean {
+    return this.#buffers > 0;
+  }
+
+  tell(): void {
+    this.#bytes = 0;
+    this.#buffers = 0;
+    this.#driver.queue(this.#queue).signal();
   }
 
   /** @returns false where the network has no room now. What is no frame is dropped. */

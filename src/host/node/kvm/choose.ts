@@ -1,5 +1,6 @@
 /** Whether this host's KVM can run guests, and the engine on it. */
 import { accessSync, constants, existsSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import type { MachineConfig } from '../../../config/config.js';
 import { KvmEngine } from '../../../engine/kvm/engine.js';
 import { selfTest } from '../../../engine/kvm/selftest.js';
@@ -48,6 +49,11 @@ export function kvmFailure(): string | undefined {
 
 /** The KVM engine. @throws EngineError where it can't be had */
 export function chooseKvm({ cpus, pins }: MachineConfig, reason: string): ChosenEngine {
+  const missing = pins.find(
+    ({ cpu }) => cpu >= availableParallelism() && !existsSync(`/sys/devices/system/cpu/cpu${cpu}`),
+  );
+  if (missing !== undefined)
+    throw new EngineError(`This host has no processor ${missing.cpu} to pin vCPU ${missing.vcpu} to.`);
   const host = openHost(pins);
   // Threads start while the caller reads the kernel.
   host.startThreads(cpus);

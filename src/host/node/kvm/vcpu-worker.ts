@@ -47,7 +47,8 @@ function kept(): boolean {
 }
 
 for (;;) {
-  Atomics.wait(words, M.STATE, M.STATE_OUT);
+  // A wake-up may come late, when its change of the state has been seen and done with.
+  while (Atomics.load(words, M.STATE) === M.STATE_OUT) Atomics.wait(words, M.STATE, M.STATE_OUT);
   if (Atomics.load(words, M.STATE) !== M.STATE_RUN) break;
   if (words[M.TURN] !== turn) {
     turn = words[M.TURN];

@@ -3,8 +3,9 @@
  * QEMU's `-netdev stream` and passt do. Whoever finds somebody listening connects; else he listens himself. When the other
  * side goes, the cable is unplugged until somebody comes again.
  */
-import { lstatSync, rmSync } from 'node:fs';
+import { existsSync, lstatSync, rmSync } from 'node:fs';
 import { createConnection, createServer, type Server, type Socket } from 'node:net';
+import { dirname } from 'node:path';
 import { ETHERNET_HEADER, HEADER_LENGTH, LONGEST_FRAME } from '../../../devices/virtio/net/header.js';
 import { cutPacket } from '../../../net/segmentation.js';
 import type { ThreadNetwork, ThreadServices } from './network-worker.js';
@@ -98,6 +99,8 @@ export class StreamNetwork implements ThreadNetwork {
     switch (code) {
       case 'EACCES':
       case 'EPERM':
+        // libuv says so of a folder that is missing, too.
+        if (!existsSync(dirname(this.#path))) return this.#sentence('ENOENT');
         return `${where}: you have no right to; give another path.`;
       case 'ENOENT':
       case 'ENOTDIR':

@@ -1,0 +1,59 @@
+/**
+ * Debian's kernel on KVM: to the end where the host's KVM passes the self-test, and on a poor KVM, which takes minutes for what
+ * a processor does in a second, through its first steps.
+ */
+import { spawn, spawnSync } from 'node:child_process';
+import { describe, expect, test } from 'vitest';
+import { kvm, kvmAbsence, kvmOpens } from '../../src/host/node/kvm/testing.js';
+import { MAIN } from '../cli/typevisor.js';
+
+const hasApt = spawnSync('apt-get', ['--version']).status === 0;
+const PATIENCE = 240_000;
+const fit = kvm.state === 'tested' && kvm.failures.length === 0;
+
+/** Runs the guest until a line has been seen, or to its end. Returns what it has said. */
+function boot(cpus: number, until: RegExp): Promise<string> {
+  const options = [
+    '--engine',
+    'kvm',
+    '--memory',
+    '256M',
+    '--cpus',
+    String(cpus),
+    '--append',
+    'earlyprintk=ttyS0 loglevel=8',
+  ];
+  const child = spawn(process.execPath, [MAIN, 'run', 'debian', ...options], { stdio: ['ignore', 'pipe', 'inherit'] });
+  return new Promise((resolve, reject) => {
+    let said = '';
+    child.on('error', reject);
+    child.on('exit', () => resolve(said));
+    child.stdout.setEncoding('latin1').on('data', (text: string) => {
+      said += text;
+      if (until.test(said)) child.kill('SIGTERM');
+    });
+  });
+}
+
+describe.skipIf(!kvmOpens || !hasApt)(`Debian's kernel on KVM${kvmAbsence}`, { timeout: PATIENCE }, () => {
+  test.skipIf(!fit)(
+    `boots to its shell on two processors${fit ? '' : ' (skipped: this KVM fails the self-test)'}`,
+    async () => {
+      const said = await boot(2, /\nMem: +\d+ /);
+      expect(said).toMatch(/smp: Brought up 1 node, 2 CPUs/);
+      expect(said).toMatch(/^Linux typevisor 6\.\S+ .* x86_64 GNU\/Linux\r?$/m);
+    },
+  );
+
+  // A poor KVM takes a minute for what follows, so that belongs to the long suites.
+  const further = fit || process.env.TYPEVISOR_FULL === '1';
+
+  test('finds its hypervisor and kvmclock, and with the long suites tables and processors', async () => {
+    const said = await boot(2, further ? /Booting paravirtualized kernel on KVM/ : /kvm-clock: using sched offset/);
+    expect(said).toMatch(/Hypervisor detected: KVM/);
+    expect(said).toMatch(/kvm-clock: Using msrs/);
+    if (!further) return;
+    expect(said).toMatch(/ACPI: Reserving APIC table/);
+    expect(said).toMatch(/smpboot: Allowing 2 CPUs/);
+  });
+});
