@@ -2,7 +2,7 @@
 // A build whose inputs have not changed is not repeated; a build that fails leaves the old dist as it was.
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { join, relative } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { root, runScript, tool } from './steps.mjs';
 
@@ -79,18 +79,13 @@ async function buildEngine(out) {
 /** The command line in few files: loading sixty modules one by one would be a third of the time to a guest's first step. */
 async function bundleCli(out) {
   const { build: bundle } = await import('esbuild');
-  // Each thread is an entry of its own.
-  for (const [folder, file] of [
-    ['cli', 'main.js'],
-    ['host/node', 'region-worker.js'],
-    ['host/node/disk', 'disk-worker.js'],
-    ['host/node/net', 'tap-thread.js'],
-    ['host/node/net', 'network-worker.js'],
-    ['host/node/kvm', 'vcpu-worker.js'],
-  ])
+  // What runs on a thread of its own is an entry, too.
+  const isThread = (file) => /-(worker|thread)\.js$/.test(file) && !file.endsWith('io-thread.js');
+  const threads = readdirSync(join(out, 'host/node'), { recursive: true }).filter(isThread);
+  for (const file of ['cli/main.js', ...threads.map((thread) => join('host/node', thread))])
     await bundle({
-      entryPoints: [join(out, folder, file)],
-      outdir: join(out, folder),
+      entryPoints: [join(out, file)],
+      outdir: join(out, dirname(file)),
       allowOverwrite: true,
       bundle: true,
       splitting: true,

@@ -23,7 +23,7 @@ export const INIT_SCRIPT = `#!/bin/busybox sh
 /bin/busybox mount -t proc proc /proc
 set -f
 read -r words </proc/cmdline
-DO=shell ROOT=auto SIZE= MODULES= COMMAND= TERMINAL= STDIN= DIR=/root
+DO=shell ROOT=auto SIZE= SHARES= MODULES= COMMAND= TERMINAL= STDIN= DIR=/root
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TERM=linux PS1='\\u@\\h:\\w\\$ '
 for word in $words; do
   case $word in
@@ -63,6 +63,14 @@ for card in /sys/class/net/eth*; do
   udhcpc -i "$card" -b -q -S -t 2 -T 1 </dev/null >/dev/null 2>&1
 done
 if [ -n "$MODULES" ]; then IFS=,; modprobe -a $MODULES; unset IFS; fi
+
+# Shared folders: each by its tag below /mnt.
+for tag in $SHARES; do
+  modprobe -q 9p
+  mkdir -p "/mnt/$tag"
+  mount -t 9p -o trans=virtio,version=9p2000.L,msize=524288 "$tag" "/mnt/$tag" ||
+    echo "The shared folder $tag can't be mounted: does this kernel have 9p?"
+done
 
 resize() { # device: SIZE is ROWSxCOLUMNS
   case $SIZE in *x*) stty -F "$1" rows "\${SIZE%x*}" cols "\${SIZE#*x}" ;; esac
@@ -226,6 +234,8 @@ export interface GuestTask {
   readonly size?: { readonly rows: number; readonly columns: number };
   /** Default /root. */
   readonly directory?: string;
+  /** Tags of shared folders, which appear below /mnt. */
+  readonly shares?: readonly string[];
   /** Environment variables, TERM among them. Names that no shell takes are left out. */
   readonly environment?: Readonly<Record<string, string>>;
 }
@@ -242,6 +252,7 @@ export function overlayCpio(task: GuestTask): Uint8Array {
   }
   const entries: CpioEntry[] = [];
   if (task.size) lines.push(`SIZE=${Math.trunc(task.size.rows)}x${Math.trunc(task.size.columns)}`);
+  if (task.shares?.length) lines.push(`SHARES=${quote(task.shares.join(' '))}`);
   if (task.directory !== undefined) lines.push(`DIR=${quote(task.directory)}`);
   if (task.command !== undefined) {
     const command = encoder.encode(task.command.endsWith('\n') ? task.command : `${task.command}\n`);

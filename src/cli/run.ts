@@ -142,6 +142,8 @@ async function guestFiles(
   if (guest === undefined) return { name: 'the kernel', kernel: options.kernel!, initrd: own, append: words };
   const debian = await fetchDebianGuest({
     arch: config.arch as GuestArch,
+    // The cloud kernel has no 9P.
+    kernel: config.shares.length > 0 ? 'generic' : 'cloud',
     signal,
     onProgress: ({ message, fraction }) => progress.say(message, `${Math.floor(fraction * 100)} %`, true),
   });
@@ -153,6 +155,7 @@ async function guestFiles(
       stdin: !process.stdin.isTTY,
     }),
     ...(size !== undefined && { size }),
+    shares: config.shares.map(({ tag }) => tag),
     ...(process.env.TERM !== undefined && size !== undefined && { environment: { TERM: process.env.TERM } }),
   });
   return {

@@ -21,6 +21,7 @@ import { chooseModules, isModulePath, MODULES_VERSION } from './kernel-modules.j
 import { readTar, type TarFile } from './tar.js';
 
 export type GuestArch = 'amd64' | 'i386';
+export type KernelKind = 'cloud' | 'generic';
 
 export interface FetchProgress {
   readonly phase: 'lists' | 'download' | 'unpack' | 'build';
@@ -32,6 +33,8 @@ export interface FetchProgress {
 
 export interface FetchOptions {
   readonly arch: GuestArch;
+  /** amd64: the cloud kernel, small and quick (default), or the generic one, which has drivers for more. */
+  readonly kernel?: KernelKind | undefined;
   /** Default: `defaultCacheDir()`. */
   readonly cacheDir?: string | undefined;
   readonly onProgress?: ((progress: FetchProgress) => void) | undefined;
@@ -55,9 +58,11 @@ export interface DebianGuest {
 const FORMAT = 100 + MODULES_VERSION;
 
 /** The packages whose dependency names the current kernel, best first: Debian's, then Ubuntu's. */
-const KERNELS: Readonly<Record<GuestArch, readonly string[]>> = {
-  amd64: ['linux-image-cloud-amd64', 'linux-image-amd64', 'linux-image-virtual', 'linux-image-generic'],
-  i386: ['linux-image-686', 'linux-image-686-pae'],
+const GENERIC = ['linux-image-amd64', 'linux-image-virtual', 'linux-image-generic'] as const;
+const I386 = ['linux-image-686', 'linux-image-686-pae'] as const;
+const KERNELS: Readonly<Record<GuestArch, Readonly<Record<KernelKind, readonly string[]>>>> = {
+  amd64: { cloud: ['linux-image-cloud-amd64', ...GENERIC], generic: GENERIC },
+  i386: { cloud: I386, generic: I386 },
 };
 const BUSYBOX = 'busybox-static';
 
@@ -72,7 +77,8 @@ const APPEND_I386 = ['noisapnp'];
  */
 export async function fetchDebianGuest(options: FetchOptions): Promise<DebianGuest> {
   const cache = new GuestCache(options.cacheDir ?? defaultCacheDir());
-  const guest = `debian-${options.arch}`;
+  const { arch, kernel = 'cloud' } = options;
+  const guest = arch === 'amd64' && kernel === 'generic' ? 'debian-amd64-generic' : `debian-${arch}`;
   let manifest = options.refresh ? undefined : await cache.find(guest, FORMAT);
   if (!manifest) manifest = await fetchAndBuild(cache, guest, options);
   else if (manifest.initVersion !== initramfsVersion()) manifest = await rebuildInitrd(cache, guest, manifest);
@@ -98,7 +104,7 @@ async function fetchAndBuild(cache: GuestCache, guest: string, options: FetchOpt
     const trouble = await apt.update((f) => progress('lists', 'Fetching the package lists', f * 0.3));
     if (trouble !== undefined)
       progress('lists', `A package source cannot be used (${trouble}); going on with the others`, 0.3);
-    const packages = await choosePackages(apt, arch);
+    const packages = await choosePackages(apt, KERNELS[arch][options.kernel ?? 'cloud']);
     const megabytes = (packages.reduce((sum, p) => sum + p.size, 0) / 1e6).toFixed(0);
     const downloading = `Downloading ${packages[0].name} and ${BUSYBOX} (${megabytes} MB)`;
     progress('download', downloading, 0.3);
@@ -142,9 +148,9 @@ async function fetchAndBuild(cache: GuestCache, guest: string, options: FetchOpt
 }
 
 /** The kernel's package first, then what belongs to it, then busybox. */
-async function choosePackages(apt: Apt, arch: GuestArch): Promise<PackageRecord[]> {
-  const known = await apt.show([...KERNELS[arch], BUSYBOX]);
-  for (const name of KERNELS[arch]) {
+async function choosePackages(apt: Apt, kernels: readonly string[]): Promise<PackageRecord[]> {
+  const known = await apt.show([...kernels, BUSYBOX]);
+  for (const name of kernels) {
     const image = known.get(name)?.depends.find((item) => /^linux-image-\d/.test(item));
     if (image === undefined) continue;
     const record = (await apt.show([image])).get(image);

@@ -39,7 +39,7 @@ export class InputSource {
     try {
       this.fd = openSync(input, 'r');
     } catch (error) {
-      throw explain(error, `The ${what} "${input}"`, 'read');
+      throw fileSentence(error, `The ${what} "${input}"`, 'read');
     }
   }
 
@@ -57,7 +57,7 @@ export class InputSource {
         got = readSync(fd, bytes, at, bytes.length - at, at);
       return bytes.subarray(0, at);
     } catch (error) {
-      throw explain(error, `The ${what} "${input}"`, 'read');
+      throw fileSentence(error, `The ${what} "${input}"`, 'read');
     }
   }
 
@@ -73,7 +73,7 @@ export function readInput(path: string, what: string): Uint8Array {
     checkInput(statSync(path), path, what);
     return readFileSync(path);
   } catch (error) {
-    throw explain(error, `The ${what} "${path}"`, 'read');
+    throw fileSentence(error, `The ${what} "${path}"`, 'read');
   }
 }
 
@@ -95,7 +95,7 @@ export function writeWhole(path: string, contents: string | Uint8Array, what: st
     } catch {
       // The first error says what is wrong.
     }
-    throw explain(error, `The ${what} "${path}"`, 'written');
+    throw fileSentence(error, `The ${what} "${path}"`, 'written');
   }
 }
 
@@ -110,7 +110,11 @@ const REASONS: { readonly [code: string]: string } = {
   EROFS: "can't be written because the file system is read-only; choose another place",
 };
 
-function explain(error: unknown, subject: string, action: 'read' | 'written'): Error {
+/**
+ * The sentence for an error of the system; other errors stay as they are.
+ * @param subject what can't be used, as `The disk "d.img"`
+ */
+export function fileSentence(error: unknown, subject: string, action: 'read' | 'written'): Error {
   if (error instanceof FileError || !(error instanceof Error)) return error as Error;
   const { code } = error as NodeJS.ErrnoException;
   if (code === undefined) return error;

@@ -1,6 +1,6 @@
 /**
  * The thread of a network. It sleeps in its event loop until a socket has something, a timer is due or the machine rings
- * (`channel.ts`), and then lets the network (`user.ts`, `stream.ts`) do its work.
+ * (`channel.ts`), and then lets the network (`user.ts`, `stream.ts`, `vsock.ts`) do its work.
  */
 import { parentPort, workerData } from 'node:worker_threads';
 import { NO_OFFLOADS } from '../../../devices/virtio/net/backend.js';
@@ -9,6 +9,7 @@ import { ChannelLink } from './link.js';
 import { StreamNetwork } from './stream.js';
 import { CLOSE, type NetNews, type ThreadSetup } from './task.js';
 import { UserNetwork } from './user.js';
+import { VsockNetwork } from './vsock.js';
 
 /** A network, as its thread drives it. */
 export interface ThreadNetwork {
@@ -65,7 +66,14 @@ const network: ThreadNetwork = makeNetwork({
 
 function makeNetwork(services: ThreadServices): ThreadNetwork {
   const { task } = setup;
-  return task.kind === 'user' ? new UserNetwork(task, services) : new StreamNetwork(task.path, services);
+  switch (task.kind) {
+    case 'user':
+      return new UserNetwork(task, services);
+    case 'socket':
+      return new StreamNetwork(task.path, services);
+    case 'vsock':
+      return new VsockNetwork(task, services);
+  }
 }
 
 /** Works once, when what has called has ended: many events at once are one. */

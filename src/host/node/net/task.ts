@@ -4,7 +4,8 @@ import type { ChannelHandles } from './channel.js';
 
 export type NetTask =
   | { readonly kind: 'user'; readonly hostLoopback: boolean; readonly forwards: readonly ForwardConfig[] }
-  | { readonly kind: 'socket'; readonly path: string };
+  | { readonly kind: 'socket'; readonly path: string }
+  | { readonly kind: 'vsock'; readonly path: string; readonly cid: number };
 
 export interface ThreadSetup {
   readonly channel: ChannelHandles;

@@ -7,7 +7,9 @@ import { DiskPeripheral } from './disk.js';
 import { NetPeripheral } from './net.js';
 import type { Peripheral, PeripheralContext } from './peripheral.js';
 import { RngPeripheral } from './rng.js';
+import { SharePeripheral } from './share.js';
 import { TapPeripheral } from './tap.js';
+import { VsockPeripheral } from './vsock.js';
 
 type DeviceKind = (typeof DEVICE_KINDS)[number];
 
@@ -26,6 +28,8 @@ export function makePeripherals(config: MachineConfig, context: PeripheralContex
     ),
     rng: config.rng ? [new RngPeripheral()] : [],
     balloon: config.balloon ? [new BalloonPeripheral(context)] : [],
+    share: config.shares.map((share) => new SharePeripheral(share, context)),
+    vsock: config.vsock ? [new VsockPeripheral(config.vsock, context)] : [],
   };
   return inOrder(made, config.deviceOrder);
 }
