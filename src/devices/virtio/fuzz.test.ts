@@ -8,6 +8,9 @@ import { VirtioBlock } from './block/block.js';
 import { MemoryDisk } from './block/testing.js';
 import { VirtioConsole } from './console/index.js';
 import type { DescriptorChain } from './device.js';
+import { ALL_OFFLOADS, type NetPort } from './net/backend.js';
+import { HEADER_LENGTH } from './net/header.js';
+import { VirtioNet } from './net/net.js';
 import { VirtioRng } from './rng/rng.js';
 import { ECHO_F_REFUSED, EchoDevice } from './testing/echo.js';
 import { survives } from './testing/index.js';
@@ -116,6 +119,38 @@ describe('whatever a driver writes, nothing crashes or hangs, and only what it h
       const happen = (n: number): void => {
         if (disk.waiting.length > 0) disk.finish(n % disk.waiting.length, n % 5 !== 0);
         disk.onBatch();
+      };
+      return { device, happen };
+    }));
+
+  it('by the network device', () =>
+    survives(fc, (clock) => {
+      const packets: Uint8Array[] = [];
+      let room = 3;
+      let port: NetPort | undefined;
+      const backend = {
+        name: 'fuzzed network',
+        takes: ALL_OFFLOADS,
+        gives: ALL_OFFLOADS,
+        mtu: 1400,
+        linkUp: true,
+        connect: (driver: NetPort | undefined): void => {
+          port = driver;
+        },
+        send: (): boolean => room-- > 0,
+        peek: (): Uint8Array | undefined => packets[0],
+        shift: (): void => {
+          packets.shift();
+        },
+      };
+      const device = new VirtioNet({ backend, clock, mac: Uint8Array.of(0x52, 0x54, 0, 0x12, 0x34, 0x56) });
+      const happen = (n: number): void => {
+        packets.push(new Uint8Array(HEADER_LENGTH + 14 + n).fill(n === 0 ? 0 : 0xff, HEADER_LENGTH));
+        room += n % 4;
+        backend.linkUp = n % 7 !== 0;
+        port?.onPackets();
+        port?.onRoom();
+        port?.onLink();
       };
       return { device, happen };
     }));

@@ -138,7 +138,7 @@ export class Transport implements QueueHost {
   private generationCount = 0;
   /** The configuration has changed since it was last read. */
   private configDirty = false;
-  /** Queues notified before DRIVER_OK. */
+  /** Queues to look at when DRIVER_OK comes. */
   private readonly early = new Set<number>();
   private readonly told = new Set<string>();
 
@@ -482,12 +482,12 @@ export class Transport implements QueueHost {
       this.rings[i].restore(ring);
     });
     this.device.restore(state.device);
+    // Whatever was in flight, or notified of and not yet looked at, is looked at when the driver drives.
+    for (const ring of this.rings) if (ring.enabled) this.early.add(ring.index);
   }
 
   /** Goes on after `restore`, when interrupts reach the vCPUs again. */
   resume(): void {
-    if ((this.statusBits & DRIVER_OK) === 0 || (this.statusBits & DEVICE_NEEDS_RESET) !== 0) return;
-    this.start();
-    this.lookAgain();
+    if ((this.statusBits & DRIVER_OK) !== 0 && (this.statusBits & DEVICE_NEEDS_RESET) === 0) this.start();
   }
 }

@@ -258,7 +258,7 @@ describe('a block device', () => {
     expect(other.config.writeback).toBe(false);
   });
 
-  it('survives whatever a driver sends, and changes only sectors of the disk', () => {
+  it('survives whatever a driver sends, and changes only sectors of the disk', { timeout: 240_000 }, () => {
     const any = fc.record({
       type: fc.oneof(fc.constantFrom(0, 1, 4, 8, 11, 13), fc.nat()),
       sector: fc.oneof(fc.nat(SECTORS + 4), fc.maxSafeNat()),

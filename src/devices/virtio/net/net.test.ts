@@ -373,7 +373,9 @@ describe('the control queue', () => {
   });
 });
 
-test('whatever a driver puts into its queues, nothing breaks, and only its buffers are written', () => {
+test('whatever a driver puts into its queues, nothing breaks, and only its buffers are written', {
+  timeout: 240_000,
+}, () => {
   const step = fc.oneof(
     fc.record({
       queue: fc.constantFrom(TX, CONTROL),

@@ -180,6 +180,18 @@ describe('negotiation', () => {
     expect(Array.from(buffer.answer)).toEqual([9]);
   });
 
+  it('also when a snapshot is taken in between', () => {
+    const { rig } = echoRig();
+    rig.negotiate(plain);
+    const queue = rig.layQueue(0);
+    const buffer = queue.send([Uint8Array.of(9)], [1]);
+    rig.pci.bus.restore(JSON.parse(JSON.stringify(rig.pci.bus.save())));
+    rig.pci.bus.resume();
+    rig.status |= S.DRIVER_OK;
+    queue.collect();
+    expect(Array.from(buffer.answer)).toEqual([9]);
+  });
+
   it('begins anew after a reset', () => {
     const { rig, device } = echoRig();
     rig.start(plain);

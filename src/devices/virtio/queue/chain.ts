@@ -62,11 +62,11 @@ export class Chain implements DescriptorChain {
     this.ram = ram;
   }
 
-  /** Makes it an empty chain. */
+  /** A new buffer. The chain is empty, unless reading the one before has failed half-way. */
   begin(head: number): void {
+    if (this.pooled > 0) this.empty();
     this.head = head;
     this.slots = 0;
-    this.empty();
   }
 
   /** Takes its bytes away: whoever still holds it after a reset reads and writes nothing. */
@@ -74,8 +74,9 @@ export class Chain implements DescriptorChain {
     this.serial = 0;
     this.done = false;
     this.written = 0;
-    this.readable.length = 0;
-    this.writable.length = 0;
+    // One by one: setting `length` is a call into the runtime.
+    for (let left = this.readable.length; left > 0; left--) this.readable.pop();
+    for (let left = this.writable.length; left > 0; left--) this.writable.pop();
     this.readableLength = 0;
     this.writableLength = 0;
     this.pooled = 0;
