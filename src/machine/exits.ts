@@ -115,6 +115,8 @@ export interface ExitTableOptions {
    * was made for, so somebody has to look at the clock inside the slice.
    */
   readonly onBusy: () => void;
+  /** Whether the host has something for the guest: asked after what may have been a request that needed no waiting. */
+  readonly isDue?: () => boolean;
 }
 
 /** Before there is a board: an empty bus, as on a machine without devices. */
@@ -187,6 +189,7 @@ export class ExitTable implements ExitSink {
     if (this.detailed) this.detail(this.perPage, Math.floor(gpa / 4096));
     this.note(MMIO_WRITE, gpa, value);
     this.buses.mmioWrite(gpa, size, value);
+    if (this.options.isDue?.()) this.busy();
   }
 
   readMsr(cpu: number, msr: number): MsrValue | undefined {

@@ -42,6 +42,19 @@ describe('what the host has done for the guest', () => {
     expect(seen).toEqual(['slice', 'delivered', 'slice']);
   });
 
+  test('ends the slice where the request needed no waiting', async () => {
+    const { subject } = machine((host, end) => (vcpu) => {
+      if (vcpu.budgets.length > 1) end();
+      vcpu.sink.mmioWrite(0xfe00_0000, 4, 1);
+      expect(vcpu.kicks).toBe(0);
+      host.arrived.push(() => {});
+      vcpu.sink.mmioWrite(0xfe00_0000, 4, 1);
+      expect(vcpu.kicks--).toBe(1);
+      return BUDGET;
+    });
+    expect((await subject.start()).reason).toBe('poweroff');
+  });
+
   test('ends the sleep of a guest that waits for it', async () => {
     let slices = 0;
     let delivered = false;

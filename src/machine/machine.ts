@@ -206,6 +206,7 @@ export class Machine<B extends MachineBoard = MachineBoard> {
       onBusy: () => {
         if (!config.deterministic && (host.due || host.now() > this.sliceEndHost)) this.current?.kick();
       },
+      isDue: () => host.due,
       handlers: {
         budget: () => {},
         kick: () => {},
