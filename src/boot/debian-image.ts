@@ -130,6 +130,9 @@ function systemFiles({ sources, aptSettings }: ImageSystem): Record<string, stri
     'etc/fstab': `LABEL=${IMAGE_LABEL} / ext4 errors=remount-ro 0 1\n`,
     'etc/default/locale': 'LANG=C.UTF-8\n',
     'etc/issue.d/typevisor.issue': 'Log in as root; there is no password until passwd sets one.\n\n',
+    // A processor of software on a busy host is slower than Debian's patience of 90 s supposes.
+    'etc/systemd/system.conf.d/50-patience.conf':
+      '[Manager]\nDefaultTimeoutStartSec=900s\nDefaultDeviceTimeoutSec=900s\n',
     'etc/systemd/network/80-ethernet.network': '[Match]\nType=ether\n\n[Network]\nDHCP=yes\n',
     'etc/apt/sources.list': sources.map((line) => `${line}\n`).join(''),
     ...(aptSettings.length > 0 && {

@@ -55,6 +55,50 @@ modules() { # bus directory
 }
 modules /sys/bus/pci/devices
 [ ! -d /sys/bus/virtio ] || modules /sys/bus/virtio/devices
+if [ -n "$MODULES" ]; then IFS=,; modprobe -a $MODULES; unset IFS; fi
+
+has_system() { # device: mounted read-only on /newroot where it has a first program
+  [ -b "$1" ] || return 1
+  # Looking changes nothing: without its journal's being replayed first.
+  mount -t ext4 -o ro,noload "$1" /newroot 2>/dev/null || mount -o ro "$1" /newroot 2>/dev/null || return 1
+  # A link may lead to a place that is right only once this is the root.
+  if [ -x /newroot/sbin/init ] || [ -L /newroot/sbin/init ]; then
+    umount /newroot
+    mount -t ext4 -o ro "$1" /newroot 2>/dev/null || mount -o ro "$1" /newroot
+    return
+  fi
+  umount /newroot
+  return 1
+}
+# The system on a disk, read-only: its own first program checks it and makes it writable. The network is its affair, too.
+boot_disk() {
+  case $ROOT in
+    none) return ;;
+    auto) set -- /dev/vd? /dev/vd?[0-9]* ;;
+    *=*) set -- $(findfs "$ROOT") ;;
+    *) set -- "$ROOT" ;;
+  esac
+  modprobe -q ext4 2>/dev/null
+  mkdir -p /newroot
+  for device in "$@"; do
+    has_system "$device" || continue
+    # The kernel's modules, where the disk has none that fit.
+    release=$(uname -r)
+    if [ -d /newroot/lib/modules ] && [ ! -d "/newroot/lib/modules/$release" ]; then
+      mount -t tmpfs -o mode=755 modules /newroot/lib/modules
+      cp -r "/lib/modules/$release" /newroot/lib/modules/
+    fi
+    umount /dev/pts
+    for directory in proc sys dev; do mount --move /$directory /newroot/$directory; done
+    exec switch_root -c /dev/console /newroot /sbin/init
+  done
+  [ "$ROOT" = auto ] || echo "There is no system on $ROOT; this is the initial RAM disk."
+}
+case $COMMAND$DO in
+  report|poweroff|reboot|none|short*|long*) ;;
+  *) boot_disk ;;
+esac
+
 # Cards get what the network gives them: at once where it answers, else in the background, for as long as it takes.
 for card in /sys/class/net/eth*; do
   [ -e "$card" ] || continue
@@ -62,7 +106,6 @@ for card in /sys/class/net/eth*; do
   ip link set "$card" up
   udhcpc -i "$card" -b -q -S -t 2 -T 1 </dev/null >/dev/null 2>&1
 done
-if [ -n "$MODULES" ]; then IFS=,; modprobe -a $MODULES; unset IFS; fi
 
 # Shared folders: each by its tag below /mnt.
 for tag in $SHARES; do
@@ -144,43 +187,6 @@ on_pipes() {
   finish $status
 }
 
-has_system() { # device: mounted read-only on /newroot where it has a first program
-  [ -b "$1" ] || return 1
-  # Looking changes nothing: without its journal's being replayed first.
-  mount -t ext4 -o ro,noload "$1" /newroot 2>/dev/null || mount -o ro "$1" /newroot 2>/dev/null || return 1
-  # A link may lead to a place that is right only once this is the root.
-  if [ -x /newroot/sbin/init ] || [ -L /newroot/sbin/init ]; then
-    umount /newroot
-    mount -t ext4 -o ro "$1" /newroot 2>/dev/null || mount -o ro "$1" /newroot
-    return
-  fi
-  umount /newroot
-  return 1
-}
-boot_disk() { # the system on a disk, read-only: its own first program checks it and makes it writable
-  case $ROOT in
-    none) return ;;
-    auto) set -- /dev/vd? /dev/vd?[0-9]* ;;
-    *=*) set -- $(findfs "$ROOT") ;;
-    *) set -- "$ROOT" ;;
-  esac
-  modprobe -q ext4 2>/dev/null
-  mkdir -p /newroot
-  for device in "$@"; do
-    has_system "$device" || continue
-    # The kernel's modules, where the disk has none that fit.
-    release=$(uname -r)
-    if [ -d /newroot/lib/modules ] && [ ! -d "/newroot/lib/modules/$release" ]; then
-      mount -t tmpfs -o mode=755 modules /newroot/lib/modules
-      cp -r "/lib/modules/$release" /newroot/lib/modules/
-    fi
-    umount /dev/pts
-    for directory in proc sys dev; do mount --move /$directory /newroot/$directory; done
-    exec switch_root -c /dev/console /newroot /sbin/init
-  done
-  [ "$ROOT" = auto ] || echo "There is no system on $ROOT; this is the initial RAM disk."
-}
-
 if [ -n "$COMMAND" ]; then
   exec 5<>/dev/ttyS2 2>/dev/null # What the shell itself says of ended processes is for nobody.
   stty raw -echo 115200 <&5
@@ -195,7 +201,6 @@ case $DO in
   reboot) reboot -f ;;
   none) ;;
   *)
-    boot_disk
     resize /dev/console
     control /dev/console 2>/dev/null &
     cd /root

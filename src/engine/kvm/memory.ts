@@ -6,12 +6,19 @@ import { type GuestMemory, LONGEST_VIEW, type MemoryPiece, type MemoryRegion, WH
 import { notRam, ramOffset, ramRegions } from '../ram.js';
 import type { KvmCalls, SharedRam } from './calls.js';
 
+/** A piece that is opened when it is first looked at: V8 takes each for memory of its own, and a gigabyte more has it collect. */
+interface Window {
+  readonly gpa: number;
+  readonly length: number;
+  piece: MemoryPiece | undefined;
+}
+
 export class KvmMemory implements GuestMemory {
   readonly size: number;
   readonly regions: readonly MemoryRegion[];
-  readonly pieces: readonly MemoryPiece[];
   private readonly ram: SharedRam;
   private readonly calls: KvmCalls;
+  private readonly windows: Window[] = [];
   /** Told what devices and the host change, while somebody keeps account of it. */
   onChanged: ((gpa: number, length: number) => void) | undefined;
 
@@ -20,7 +27,14 @@ export class KvmMemory implements GuestMemory {
     this.ram = ram;
     this.size = ram.length;
     this.regions = ramRegions(ram.length);
-    this.pieces = this.regions.flatMap((region) => this.overlapping(region));
+    for (const { gpa, length } of this.regions) {
+      for (let at = 0; at === 0 || at + WHOLE_IN_A_PIECE < length; at += WHOLE_IN_A_PIECE)
+        this.windows.push({ gpa: gpa + at, length: Math.min(LONGEST_VIEW, length - at), piece: undefined });
+    }
+  }
+
+  get pieces(): readonly MemoryPiece[] {
+    return this.windows.map((window) => this.open(window));
   }
 
   contains(gpa: number, length: number): boolean {
@@ -30,9 +44,10 @@ export class KvmMemory implements GuestMemory {
   view(gpa: number, length: number): Uint8Array {
     const offset = ramOffset(this.size, gpa, length);
     if (offset < 0 || length > LONGEST_VIEW) throw notRam(gpa, length, this.size);
-    for (const { gpa: start, bytes } of this.pieces) {
-      const within = gpa - start;
-      if (within >= 0 && within + length <= bytes.length) return bytes.subarray(within, within + length);
+    for (const window of this.windows) {
+      const within = gpa - window.gpa;
+      if (within >= 0 && within + length <= window.length)
+        return this.open(window).bytes.subarray(within, within + length);
     }
     return new Uint8Array(this.calls.view(this.ram.address + BigInt(offset), length));
   }
@@ -53,13 +68,13 @@ export class KvmMemory implements GuestMemory {
     this.onChanged?.(gpa, length);
   }
 
-  private overlapping({ gpa, length }: MemoryRegion): MemoryPiece[] {
-    const pieces: MemoryPiece[] = [];
-    for (let at = 0; at === 0 || at + WHOLE_IN_A_PIECE < length; at += WHOLE_IN_A_PIECE) {
-      const offset = ramOffset(this.size, gpa + at, 0);
-      const view = this.calls.view(this.ram.address + BigInt(offset), Math.min(LONGEST_VIEW, length - at));
-      pieces.push({ gpa: gpa + at, bytes: new Uint8Array(view) });
+  private open(window: Window): MemoryPiece {
+    const { gpa, length } = window;
+    if (window.piece === undefined) {
+      const offset = ramOffset(this.size, gpa, length);
+      const bytes = new Uint8Array(this.calls.view(this.ram.address + BigInt(offset), length));
+      window.piece = { gpa, bytes };
     }
-    return pieces;
+    return window.piece;
   }
 }

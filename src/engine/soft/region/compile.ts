@@ -143,8 +143,6 @@ class RegionCompiler implements RegionFrame {
 
   compile(): CompiledRegion | undefined {
     const f = this.#f;
-    // From outside, where the top of the x87 stack has not moved yet, whatever block is laid out first.
-    for (const entry of this.#entries) this.#arrivals[entry] = this.#e.save();
     f.block((exit) => {
       this.#exit = exit;
       this.#tree(0);
@@ -165,8 +163,18 @@ class RegionCompiler implements RegionFrame {
     f.set(e.tlbLocal, w.load('i32', w.i32c(0), L.TLB_CUR));
     f.set(this.#count, w.load('i32', w.i32c(0), L.COUNT));
     f.set(this.#drops, w.load('i32', w.i32c(0), L.REGION_DROPS));
+    e.x87.enterAt(this.#entryDepth());
     e.loadRegisters();
     e.takeOverFlags();
+  }
+
+  /** How far the x87 stack's top has moved, in the compiled code's count, at the block that is entered. */
+  #entryDepth(): Expr {
+    const next = w.localGet(this.#next, 'i32');
+    return this.#entries.reduce((other, block, number) => {
+      const depth = this.#arrivals[block]?.x87.depth;
+      return depth ? w.select(w.eq(next, w.i32c(number)), w.i32c(depth), other) : other;
+    }, w.i32c(0));
   }
 
   /** All addresses are told from the first block's page; entries in others come later in the list. */
@@ -253,7 +261,7 @@ class RegionCompiler implements RegionFrame {
     this.#index = index;
     e.delta = block.page - this.#blocks[0].page;
     // First what is known at its start, for a slice may end there.
-    const all = !this.#graph.nodes[index + 1].loop && !this.#isDispatched[index];
+    const all = index > 0 && !this.#graph.nodes[index + 1].loop && !this.#isDispatched[index];
     e.enterBlock(this.#arrivals[index], all);
     this.#arrivals[index] ??= e.save();
     this.#payFor(block);

@@ -1,7 +1,7 @@
 /**
- * The x87 registers of a region: significands and signs with exponents as locals, named by their distance from the register
- * that is the top at the region's entry. How far the top has moved since is known at compile time in each block, as the
- * first way there has it; another way that has it otherwise leaves the region. The status word's C1 and PE are kept apart, for nearly every
+ * The x87 registers of a region: significands and signs with exponents as locals, named by their distance from one that the
+ * top stood at. How far the top has moved since is known at compile time in each block, as the first way there has it;
+ * another way that has it otherwise leaves the region, and whoever enters it there takes it so. The status word's C1 and PE are kept apart, for nearly every
  * instruction changes them.
  *
  * Here are the state and its moves; x87-arithmetic.ts computes. What isn't the common case leaves the region before the
@@ -31,7 +31,7 @@ export interface Extended {
 
 /** What is known of the stack at compile time: at the start of a block, what holds on all ways there. */
 export interface StackState {
-  /** How far the top has moved since the region's entry. */
+  /** How far the top has moved. */
   readonly depth: number;
   /** Registers by distance, a bit each: not empty, empty, normal or zero. */
   readonly valid: number;
@@ -65,7 +65,7 @@ export class X87File {
   protected readonly f: FunctionBuilder;
   readonly #m: readonly number[];
   readonly #se: readonly number[];
-  /** The top at the entry; valid registers, a bit each, by distance; the distance at an exit. */
+  /** The top at distance 0; valid registers, a bit each, by distance; the distance at an entry and at an exit. */
   readonly #top: number;
   readonly #tags: number;
   readonly #exit: number;
@@ -177,7 +177,12 @@ export class X87File {
     return w.shl(w.and(w.add(w.localGet(this.#top, 'i32'), i32(k)), i32(7)), i32(4));
   }
 
-  /** From memory, where the top is at the distance published last (0 at the region's entry). */
+  /** Before `load` at the region's entry: at what distance the top is where it is entered. */
+  enterAt(depth: Expr): void {
+    if (this.active) this.f.set(this.#exit, depth);
+  }
+
+  /** From memory, where the top is at the distance published last. */
   load(): void {
     if (!this.active) return;
     const { f } = this;

@@ -29,6 +29,7 @@ serveThread<DiskTask, DiskReady>(
         physicalBlock: image.physicalBlock,
         discardUnit: task.readonly ? 0 : image.discardUnit,
         notes: image.notes,
+        plainFile: image.plainFile,
       },
       cancelled: FAILED,
       serve: (words, count, ram) => {

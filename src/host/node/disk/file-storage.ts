@@ -22,7 +22,7 @@ export class FileStorage implements Storage {
   readonly name: string;
   readonly readonly: boolean;
   size: number;
-  private readonly fd: number;
+  readonly fd: number;
   private readonly libc: Libc | undefined;
 
   /** @throws DiskRefusal where there is no such file, it may not be opened, or somebody else uses it */

@@ -7,6 +7,8 @@ export interface DiskImage {
   /** As `BlockBackend`. */
   readonly physicalBlock: number;
   readonly discardUnit: number;
+  /** Where the disk's bytes are those of an open file: its descriptor. */
+  readonly plainFile?: number | undefined;
   /** What the user should know, in sentences. */
   readonly notes: readonly string[];
   /** All of these: ranges inside the disk. @throws StorageError where the host or the image fails */
@@ -39,6 +41,7 @@ export class RawImage implements DiskImage {
   readonly size: number;
   readonly physicalBlock = 4096;
   readonly discardUnit = 4096;
+  readonly plainFile: number | undefined;
   readonly notes: readonly string[];
   private readonly storage: Storage;
   private readonly guessed: boolean;
@@ -46,6 +49,7 @@ export class RawImage implements DiskImage {
   constructor({ storage, sector, guessed }: RawOptions) {
     this.storage = storage;
     this.guessed = guessed;
+    this.plainFile = storage.fd;
     const odd = storage.size % sector;
     this.size = storage.size - odd;
     this.notes =

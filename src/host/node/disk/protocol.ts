@@ -17,6 +17,8 @@ export interface DiskReady {
   readonly physicalBlock: number;
   readonly discardUnit: number;
   readonly notes: readonly string[];
+  /** The image's bytes are those of this open file: what needs no waiting may be done without the thread. */
+  readonly plainFile: number | undefined;
 }
 
 export const OPERATIONS = ['read', 'write', 'flush', 'discard', 'zero'] as const;

@@ -4,6 +4,8 @@ export interface Storage {
   /** For messages: the path. */
   readonly name: string;
   readonly readonly: boolean;
+  /** Its descriptor, where it has one. */
+  readonly fd: number | undefined;
   /** In bytes, now. */
   readonly size: number;
   /** Fills the views one after the other; what lies beyond the end reads as zeros. @throws StorageError */

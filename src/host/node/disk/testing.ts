@@ -13,6 +13,7 @@ export class MemoryStorage implements Storage {
   bytes: Uint8Array;
   /** Everything written, and where syncs were. */
   readonly log: (Written | 'sync')[] = [];
+  readonly fd = undefined;
   closed = false;
   /** Writes until the host has no more room. */
   room = Number.POSITIVE_INFINITY;

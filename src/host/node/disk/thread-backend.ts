@@ -1,18 +1,21 @@
 /** The back end of a block device whose image is served by a thread (disk-worker.ts). */
 import type { BlockBackend, BlockDone, BlockRequest } from '../../../devices/virtio/block/backend.js';
 import type { GuestMemory } from '../../../engine/contract.js';
-import type { IoHub } from '../io/hub.js';
+import type { IoHub, IoSource } from '../io/hub.js';
 import { IoThread, LONGEST_MESSAGE } from '../io/io-thread.js';
+import { AtOnce } from './at-once.js';
 import { type DiskReady, type DiskTask, encodeRequest } from './protocol.js';
 
 export interface ThreadBackendOptions {
   readonly task: DiskTask;
   readonly id: string;
+  /** Does at once what needs no waiting. */
+  readonly atOnce: boolean;
   readonly hub: IoHub;
   readonly onDeath: (sentence: string) => void;
 }
 
-export class ThreadBackend implements BlockBackend {
+export class ThreadBackend implements BlockBackend, IoSource {
   readonly readonly: boolean;
   readonly id: string;
   onBatch: () => void = () => {};
@@ -22,8 +25,16 @@ export class ThreadBackend implements BlockBackend {
   private readonly waiting: (BlockDone | undefined)[] = [];
   private readonly free: number[] = [];
   private found: DiskReady | undefined;
+  private readonly mayDoAtOnce: boolean;
+  private atOnce: AtOnce | undefined;
+  /** Done without the thread, and not yet told. */
+  private done: BlockDone[] = [];
+  private readonly hub: IoHub;
 
-  constructor({ task, id, hub, onDeath }: ThreadBackendOptions) {
+  constructor({ task, id, atOnce, hub, onDeath }: ThreadBackendOptions) {
+    this.mayDoAtOnce = atOnce;
+    this.hub = hub;
+    hub.add(this);
     this.readonly = task.readonly;
     this.id = id;
     this.thread = new IoThread({
@@ -39,7 +50,12 @@ export class ThreadBackend implements BlockBackend {
 
   /** @throws ThreadRefusal where the image can't be opened */
   async open(): Promise<DiskReady> {
-    this.found = await this.thread.ready<DiskReady>();
+    try {
+      this.found = await this.thread.ready<DiskReady>();
+    } catch (error) {
+      this.hub.remove(this);
+      throw error;
+    }
     return this.found;
   }
 
@@ -57,10 +73,17 @@ export class ThreadBackend implements BlockBackend {
 
   /** The guest memory of a new life. */
   attach(memory: GuestMemory): void {
+    const { plainFile } = this.ready;
+    this.atOnce = plainFile === undefined || !this.mayDoAtOnce ? undefined : AtOnce.over(plainFile, memory);
     this.thread.attach(memory);
   }
 
   submit(request: BlockRequest, done: BlockDone): void {
+    if (this.atOnce?.does(request)) {
+      this.done.push(done);
+      this.hub.bell.ring();
+      return;
+    }
     const id = this.free.pop() ?? this.waiting.length;
     this.waiting[id] = done;
     const count = encodeRequest(id, request, this.words);
@@ -68,13 +91,22 @@ export class ThreadBackend implements BlockBackend {
     this.thread.send(this.words, count);
   }
 
+  /** Tells of what was done without the thread: from the hub, as the thread's answers are. */
+  poll(): void {
+    if (this.done.length === 0) return;
+    for (const done of this.done.splice(0)) done(true);
+    this.onBatch();
+  }
+
   cancel(): void {
+    this.done.length = 0;
     // Identifiers stay taken until the thread has answered.
     this.waiting.fill(undefined);
     this.thread.cancel();
   }
 
   close(): Promise<void> {
+    this.hub.remove(this);
     return this.thread.close();
   }
 

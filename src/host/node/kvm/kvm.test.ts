@@ -361,6 +361,7 @@ describe.skipIf(!kvmOpens)(`the KVM engine${kvmAbsence}`, () => {
 
   test('is chosen when it is insisted on, whatever the self-test says, and ends its threads', async () => {
     const chosen = chooseKvm(machineConfig({ engine: 'kvm', cpus: 2 }), 'as asked for');
+    await chosen.prepare();
     const other = await chosen.create({ memorySize: 2 * MIB, cpus: 2, sink: new TestSink(), tscHz: 1e9 });
     expect([other.name, other.controllers !== undefined]).toEqual(['kvm', true]);
     other.close();

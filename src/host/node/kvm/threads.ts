@@ -25,6 +25,8 @@ class Thread implements VcpuThread {
   readonly mailbox: Int32Array;
   private readonly libc: Libc;
   private readonly worker: Worker;
+  /** When it has loaded its modules: it says so by its first and only message. */
+  readonly online: Promise<void>;
   /** Of the vCPU that it runs. */
   private page: Uint8Array | undefined;
 
@@ -37,6 +39,7 @@ class Thread implements VcpuThread {
       name: `vcpu ${index}`,
       workerData: data,
     });
+    this.online = new Promise((resolve) => this.worker.once('message', () => resolve()));
     this.worker.unref();
   }
 
@@ -105,6 +108,10 @@ export class ThreadPool {
   /** Starts the threads of the first `count` vCPUs: that takes some time, beside whatever the caller does. */
   start(count: number): void {
     for (let index = 0; index < count; index++) this.at(index);
+  }
+
+  async started(): Promise<void> {
+    for (const thread of this.threads) await thread?.online;
   }
 
   thread(index: number, fd: number, run: SharedRam): VcpuThread {

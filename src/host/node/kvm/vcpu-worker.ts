@@ -2,7 +2,7 @@
  * The thread of one vCPU: it waits until it may run the guest, runs it, says that it is out, and waits again (mailbox.ts).
  * Nothing here allocates or posts messages: this is the path that every exit of a guest takes.
  */
-import { workerData } from 'node:worker_threads';
+import { parentPort, workerData } from 'node:worker_threads';
 import * as A from '../../../engine/kvm/abi.js';
 import * as M from '../../../engine/kvm/mailbox.js';
 import { PORTS, WRITTEN } from '../../../engine/kvm/shortcuts.js';
@@ -30,6 +30,7 @@ one[0] = 1;
 libc.setThreadName(`vcpu ${index}`);
 if (pins.length > 0) libc.setAffinity(0, pins);
 Atomics.store(words, M.TID, libc.gettid());
+parentPort?.postMessage('online');
 
 let turn = 0;
 let page = new DataView(new ArrayBuffer(A.RUN_UNION + 16));

@@ -1,6 +1,6 @@
 /** A disk: an image on the host, served by a thread, and the virtio block devices that the guest's lives see it through. */
 import { basename } from 'node:path';
-import type { DiskConfig } from '../../../config/config.js';
+import type { DiskConfig, MachineConfig } from '../../../config/config.js';
 import { VirtioBlock } from '../../../devices/virtio/block/block.js';
 import { ThreadBackend } from '../disk/thread-backend.js';
 import { FileError } from '../files.js';
@@ -15,13 +15,16 @@ export class DiskPeripheral implements Peripheral {
   private readonly config: DiskConfig;
   private readonly context: PeripheralContext;
   private readonly queues: number;
+  private readonly atOnce: boolean;
   private backend: ThreadBackend | undefined;
 
-  constructor(config: DiskConfig, cpus: number, context: PeripheralContext) {
+  constructor(config: DiskConfig, machine: MachineConfig, context: PeripheralContext) {
     this.name = `disk ${config.path}`;
     this.config = config;
     this.context = context;
-    this.queues = Math.min(cpus, MOST_QUEUES);
+    this.queues = Math.min(machine.cpus, MOST_QUEUES);
+    // What is in the host's cache must not change the order in which a deterministic guest gets its answers.
+    this.atOnce = !machine.deterministic;
   }
 
   async open(): Promise<void> {
@@ -29,6 +32,7 @@ export class DiskPeripheral implements Peripheral {
     this.backend = new ThreadBackend({
       task: { path, format, readonly, slowFlush: Number(process.env.TYPEVISOR_SLOW_FLUSH ?? 0) },
       id: basename(path),
+      atOnce: this.atOnce,
       hub: this.context.io,
       onDeath: (sentence) => this.context.fail(sentence),
     });

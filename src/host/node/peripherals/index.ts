@@ -20,7 +20,7 @@ export { plugIn } from './plug.js';
 export function makePeripherals(config: MachineConfig, context: PeripheralContext): Peripheral[] {
   const made: Readonly<Partial<Record<DeviceKind, Peripheral[]>>> = {
     console: config.virtioConsole && context.console ? [new ConsolePeripheral(context.console)] : [],
-    disk: config.disks.map((disk) => new DiskPeripheral(disk, config.cpus, context)),
+    disk: config.disks.map((disk) => new DiskPeripheral(disk, config, context)),
     net: config.nets.map((net, i) =>
       net.kind === 'tap' || net.kind === 'bridge'
         ? new TapPeripheral(net, i, context)
