@@ -353,7 +353,7 @@ describe('robustness', () => {
     expect(seen).toEqual([0xc6, 0xc4, 0xc2, 0xc0, 0xc1]);
   });
 
-  test('whatever a guest does, reads are bytes, alarms stay one, and a saved state goes on the same', () => {
+  test('whatever a guest does, reads are bytes, alarms stay two, and a saved state goes on the same', () => {
     const ops = portOps(fc, [8]);
     const input = fc.uint8Array({ maxLength: 5000 });
     fc.assert(
@@ -366,7 +366,8 @@ describe('robustness', () => {
         const room = a.inputRoom;
         expect(a.receive(bytes)).toBe(Math.min(bytes.length, room));
         playPortOps([a], between, clockA);
-        expect(clockA.pending).toBeLessThanOrEqual(1);
+        // The gap on the line, and the character timeout of what came over the loop meanwhile.
+        expect(clockA.pending).toBeLessThanOrEqual(2);
         const clockB = new FakeClock(clockA.now());
         const b = make(clockB);
         b.restore(JSON.parse(JSON.stringify(a.save())) as UartState);
