@@ -74,7 +74,7 @@ describe.skipIf(!hasApt)('Linux with virtio devices', { timeout: PATIENCE }, () 
     const strict = await run('--virtio-strict');
     expect(strict.stdout).toMatch(/^3\d\d\d\n.*IO-APIC.* virtio0\n$/);
     expect(strict.stderr).toContain(
-      'virtio-rng: the driver wrote pci_cfg_data with bar 0, offset 0 and length 0 (virtio 1.2, 4.1.4.9.2)',
+      'virtio-rng: bad driver: the driver wrote pci_cfg_data with bar 0, offset 0 and length 0 (virtio 1.2, 4.1.4.9.2)',
     );
     expect(strict.status).toBe(1);
   });
