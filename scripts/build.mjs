@@ -80,8 +80,9 @@ async function buildEngine(out) {
 async function bundleCli(out) {
   const { build: bundle } = await import('esbuild');
   // What runs on a thread of its own is an entry, too.
-  const isThread = (file) => /-(worker|thread)\.js$/.test(file) && !file.endsWith('io-thread.js');
-  const threads = readdirSync(join(out, 'host/node'), { recursive: true }).filter(isThread);
+  const threads = readdirSync(join(out, 'host/node'), { recursive: true }).filter((file) =>
+    file.endsWith('-worker.js'),
+  );
   for (const file of ['cli/main.js', ...threads.map((thread) => join('host/node', thread))])
     await bundle({
       entryPoints: [join(out, file)],

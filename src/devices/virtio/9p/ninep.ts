@@ -4,6 +4,7 @@
  */
 import type { GuestMemory } from '../../../engine/contract.js';
 import { requireVersion } from '../../persist.js';
+import { configField } from '../config.js';
 import {
   attempt,
   type DescriptorChain,
@@ -60,11 +61,7 @@ export class VirtioNinep implements VirtioDevice<NinepState> {
     const bytes = Uint8Array.of(tag.length & 0xff, tag.length >> 8, ...tag);
     this.config = {
       length: bytes.length,
-      read: (offset, size) => {
-        let value = 0;
-        for (let i = size - 1; i >= 0; i--) value = value * 256 + (bytes[offset + i] ?? 0);
-        return value;
-      },
+      read: (offset, size) => configField(bytes, offset, size),
     };
   }
 

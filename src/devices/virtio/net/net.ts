@@ -4,6 +4,7 @@
  */
 import type { Alarm, Clock } from '../../device.js';
 import { requireVersion } from '../../persist.js';
+import { configField } from '../config.js';
 import { attempt, type VirtioConfigSpace, type VirtioDevice, type VirtioDriver } from '../device.js';
 import { type NetBackend, type NetPort, NO_OFFLOADS } from './backend.js';
 import { serveControl } from './control.js';
@@ -87,14 +88,12 @@ export class VirtioNet implements VirtioDevice<NetState>, NetPort {
     this.config = { length: CONFIG_LENGTH, read: (offset, size) => this.#readConfig(offset, size) };
   }
 
-  #readConfig(offset: number, size: number): number {
+  #readConfig(offset: number, size: 1 | 2 | 4): number {
     const { linkUp, mtu = 0 } = this.#backend;
     const status = (linkUp ? S_LINK_UP : 0) | (this.#announce ? S_ANNOUNCE : 0);
     // One pair of queues: max_virtqueue_pairs is there, and nobody may read it without VIRTIO_NET_F_MQ.
     const bytes = [...this.#filter.mac, status, status >> 8, 1, 0, mtu & 255, mtu >> 8];
-    let value = 0;
-    for (let i = size - 1; i >= 0; i--) value = value * 256 + bytes[offset + i];
-    return value;
+    return configField(bytes, offset, size);
   }
 
   accepts(features: bigint): boolean {

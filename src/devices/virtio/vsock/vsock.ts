@@ -4,6 +4,7 @@
  */
 import type { Clock } from '../../device.js';
 import { requireVersion } from '../../persist.js';
+import { configField } from '../config.js';
 import {
   attempt,
   type DescriptorChain,
@@ -72,7 +73,8 @@ export class VirtioVsock implements VirtioDevice<VsockState> {
     this.sending = new Turns(clock, (driver) => this.send(driver));
     this.delivering = new Turns(clock, (driver) => this.deliver(driver));
     // guest_cid[8], the upper half zero
-    this.config = { length: 8, read: (offset, size) => (offset < 4 ? maskTo(size, cid >>> (8 * offset)) : 0) };
+    const bytes = new Uint8Array(Uint32Array.of(cid, 0).buffer);
+    this.config = { length: bytes.length, read: (offset, size) => configField(bytes, offset, size) };
   }
 
   start(driver: VirtioDriver): void {
@@ -183,8 +185,4 @@ export class VirtioVsock implements VirtioDevice<VsockState> {
   restore(state: VsockState): void {
     requireVersion('virtio-vsock', state, 1);
   }
-}
-
-function maskTo(size: 1 | 2 | 4, value: number): number {
-  return size === 4 ? value >>> 0 : value & (size === 1 ? 0xff : 0xffff);
 }

@@ -3,6 +3,7 @@ import type { BlockBackend, BlockDone, BlockRequest } from '../../../devices/vir
 import type { GuestMemory } from '../../../engine/contract.js';
 import type { IoHub, IoSource } from '../io/hub.js';
 import { IoThread, LONGEST_MESSAGE } from '../io/io-thread.js';
+import { Waiting } from '../io/waiting.js';
 import { AtOnce } from './at-once.js';
 import { type DiskReady, type DiskTask, encodeRequest } from './protocol.js';
 
@@ -21,9 +22,7 @@ export class ThreadBackend implements BlockBackend, IoSource {
   onBatch: () => void = () => {};
   private readonly thread: IoThread<DiskTask>;
   private readonly words = new Int32Array(LONGEST_MESSAGE);
-  /** By identifier: whom to tell. */
-  private readonly waiting: (BlockDone | undefined)[] = [];
-  private readonly free: number[] = [];
+  private readonly waiting = new Waiting<BlockDone>();
   private found: DiskReady | undefined;
   private readonly mayDoAtOnce: boolean;
   private atOnce: AtOnce | undefined;
@@ -42,7 +41,7 @@ export class ThreadBackend implements BlockBackend, IoSource {
       script: 'host/node/disk/disk-worker.js',
       hub,
       task,
-      onAnswer: ([identifier, ok]) => this.finish(identifier, ok === 1),
+      onAnswer: ([identifier, ok]) => this.waiting.take(identifier)?.(ok === 1),
       onBatch: () => this.onBatch(),
       onDeath,
     });
@@ -84,9 +83,7 @@ export class ThreadBackend implements BlockBackend, IoSource {
       this.hub.bell.ring();
       return;
     }
-    const id = this.free.pop() ?? this.waiting.length;
-    this.waiting[id] = done;
-    const count = encodeRequest(id, request, this.words);
+    const count = encodeRequest(this.waiting.add(done), request, this.words);
     if (count === 0) throw new RangeError('a block request in more pieces than a queue has entries');
     this.thread.send(this.words, count);
   }
@@ -100,21 +97,13 @@ export class ThreadBackend implements BlockBackend, IoSource {
 
   cancel(): void {
     this.done.length = 0;
-    // Identifiers stay taken until the thread has answered.
-    this.waiting.fill(undefined);
+    this.waiting.forget();
     this.thread.cancel();
   }
 
   close(): Promise<void> {
     this.hub.remove(this);
     return this.thread.close();
-  }
-
-  private finish(id: number, ok: boolean): void {
-    const done = this.waiting[id];
-    this.waiting[id] = undefined;
-    this.free.push(id);
-    done?.(ok);
   }
 
   private get ready(): DiskReady {

@@ -1,4 +1,4 @@
-/** A tap device as the network behind a virtio card: hands packets to its thread (tap-thread.ts) and takes them from there. */
+/** A tap device as the network behind a virtio card: hands packets to its thread (tap-worker.ts) and takes them from there. */
 import { once } from 'node:events';
 import { closeSync } from 'node:fs';
 import { MessageChannel, Worker } from 'node:worker_threads';
@@ -14,7 +14,7 @@ import type { IoHub, IoSource } from '../io/hub.js';
 import { PACKAGE_ROOT } from '../package.js';
 import { PacketRing } from './packet-ring.js';
 import { setTapOffloads, type Tap } from './tap.js';
-import type { TapTask } from './tap-thread.js';
+import type { TapTask } from './tap-worker.js';
 
 /** Bytes each way: some milliseconds of a gigabit, and thirty of the longest packets. */
 const RING_BYTES = 2 * 1024 * 1024;
@@ -60,7 +60,7 @@ export class TapBackend implements NetBackend, IoSource {
       stop: this.stop,
       port: port2,
     };
-    this.worker = new Worker(new URL('dist/host/node/net/tap-thread.js', PACKAGE_ROOT), {
+    this.worker = new Worker(new URL('dist/host/node/net/tap-worker.js', PACKAGE_ROOT), {
       name: this.name,
       workerData: task,
       transferList: [port2],

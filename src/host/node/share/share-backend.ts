@@ -4,6 +4,7 @@ import type { DescriptorChain, Segment } from '../../../devices/virtio/device.js
 import type { GuestMemory } from '../../../engine/contract.js';
 import type { IoHub } from '../io/hub.js';
 import { IoThread, LONGEST_MESSAGE } from '../io/io-thread.js';
+import { Waiting } from '../io/waiting.js';
 
 /** What the thread is to share. */
 export interface ShareTask {
@@ -28,9 +29,7 @@ const TWO_32 = 2 ** 32;
 export class ShareBackend implements NinepBackend {
   private readonly thread: IoThread<ShareTask>;
   private readonly words = new Int32Array(LONGEST_MESSAGE);
-  /** By identifier: whom to tell. */
-  private readonly waiting: (((written: number) => void) | undefined)[] = [];
-  private readonly free: number[] = [];
+  private readonly waiting = new Waiting<(written: number) => void>();
 
   constructor({ task, hub, onDeath }: ShareBackendOptions) {
     this.thread = new IoThread({
@@ -38,7 +37,7 @@ export class ShareBackend implements NinepBackend {
       script: 'host/node/share/share-worker.js',
       hub,
       task,
-      onAnswer: ([identifier, written]) => this.finish(identifier, written),
+      onAnswer: ([identifier, written]) => this.waiting.take(identifier)?.(written),
       onBatch: () => {},
       onDeath,
     });
@@ -55,9 +54,8 @@ export class ShareBackend implements NinepBackend {
   }
 
   serve({ readable, writable }: DescriptorChain, done: (written: number) => void): void {
-    const id = this.identifier(done);
     const { words } = this;
-    words[0] = id;
+    words[0] = this.waiting.add(done);
     words[1] = ANSWER;
     words[2] = readable.length;
     let count = FIXED_WORDS;
@@ -66,27 +64,13 @@ export class ShareBackend implements NinepBackend {
   }
 
   reset(): void {
-    // Identifiers stay taken until the thread has answered.
-    this.waiting.fill(undefined);
+    this.waiting.forget();
     this.thread.cancel();
-    this.thread.send(Int32Array.of(this.identifier(undefined), LET_GO), 2);
+    this.thread.send(Int32Array.of(this.waiting.add(undefined), LET_GO), 2);
   }
 
   close(): Promise<void> {
     return this.thread.close();
-  }
-
-  private identifier(done: ((written: number) => void) | undefined): number {
-    const id = this.free.pop() ?? this.waiting.length;
-    this.waiting[id] = done;
-    return id;
-  }
-
-  private finish(id: number, written: number): void {
-    const done = this.waiting[id];
-    this.waiting[id] = undefined;
-    this.free.push(id);
-    done?.(written);
   }
 }
 
