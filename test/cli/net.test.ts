@@ -7,7 +7,7 @@ import { createServer, get, type IncomingMessage, type ServerResponse } from 'no
 import { type AddressInfo, createServer as createTcpServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { describe, expect, test } from 'vitest';
+import { beforeAll, describe, expect, test } from 'vitest';
 import { typevisor } from './typevisor.js';
 
 const hasApt = spawnSync('apt-get', ['--version']).status === 0;
@@ -53,6 +53,11 @@ async function withServer<T>(big: Uint8Array, forwarded: number, use: (port: num
 }
 
 describe.skipIf(!hasApt)('a guest of Debian with a network', () => {
+  // Fetched here where nobody has yet: that says so on standard error, and needs the host's network.
+  beforeAll(async () => {
+    expect((await typevisor(['run', 'debian', '--', 'true'])).status).toBe(0);
+  });
+
   test('gets its address by itself, asks names, moves data both ways, and serves by a forwarded port', async () => {
     const big = randomBytes(3_000_000);
     const forwarded = await freePort();
