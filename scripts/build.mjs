@@ -4,9 +4,11 @@ import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
-import { root, runScript, tool } from './steps.mjs';
+import { root, run, runScript, tool } from './steps.mjs';
 
 const STAMP = 'inputs.sha256';
+/** Runs the program, so it comes when dist is in its place. */
+const CODE_CACHE = 'scripts/code-cache.mjs';
 /**
  * The core has no heap and no run time of its own; its constants lie above the CPU state (src/engine/soft/layout.ts), and its
  * memory is shared with the threads that do the host's I/O.
@@ -18,7 +20,7 @@ const CORE_FLAGS = [
 
 /** The inputs of a build: every source that is not a test, and what says how to build. */
 function inputs() {
-  const files = ['package-lock.json', 'tsconfig.json', 'tsconfig.build.json', 'scripts/build.mjs'];
+  const files = ['package-lock.json', 'tsconfig.json', 'tsconfig.build.json', 'scripts/build.mjs', CODE_CACHE];
   const walk = (folder) => {
     for (const entry of readdirSync(folder, { withFileTypes: true })) {
       const path = join(folder, entry.name);
@@ -58,6 +60,7 @@ export async function build({ force = false } = {}) {
     await bundleCli(out);
     writeFileSync(join(out, STAMP), wanted);
     replace(join(root, 'dist'), out);
+    await run(process.execPath, [join(root, CODE_CACHE), join(root, 'dist/cli/program.cjs')]);
   } finally {
     rmSync(out, { recursive: true, force: true });
   }
@@ -76,26 +79,43 @@ async function buildEngine(out) {
   writeFileSync(join(folder, 'flow.bin'), flow);
 }
 
-/** The command line in few files: loading sixty modules one by one would be a third of the time to a guest's first step. */
+/**
+ * The command line in one file, as an expression that main.js evaluates: loading sixty modules one by one would be a third of
+ * the time to a guest's first step. What runs on a thread of its own is an entry of its own.
+ */
 async function bundleCli(out) {
   const { build: bundle } = await import('esbuild');
-  // What runs on a thread of its own is an entry, too.
+  const common = { bundle: true, platform: 'node', target: 'node20.19', external: ['koffi'], logLevel: 'warning' };
   const threads = readdirSync(join(out, 'host/node'), { recursive: true }).filter((file) =>
     file.endsWith('-worker.js'),
   );
   for (const file of ['cli/main.js', ...threads.map((thread) => join('host/node', thread))])
     await bundle({
+      ...common,
       entryPoints: [join(out, file)],
       outdir: join(out, dirname(file)),
       allowOverwrite: true,
-      bundle: true,
       splitting: true,
       format: 'esm',
-      platform: 'node',
-      target: 'node20.19',
-      external: ['commander', 'koffi'],
-      logLevel: 'warning',
     });
+  const program = join(out, 'cli/program.cjs');
+  const url = 'moduleUrl';
+  await bundle({
+    ...common,
+    entryPoints: [join(out, 'cli/program.js')],
+    outfile: program,
+    format: 'cjs',
+    // A script from V8's cache has lost whom to ask for modules.
+    supported: { 'dynamic-import': false },
+    define: { 'import.meta.url': url },
+    banner: {
+      js: `(function (module, require, __filename) { const ${url} = require("node:url").pathToFileURL(__filename).href;`,
+    },
+    footer: { js: '})' },
+  });
+  // It is read byte for byte (main.ts); what is not ASCII yet are comments.
+  const ascii = (letter) => `\\u${letter.charCodeAt(0).toString(16).padStart(4, '0')}`;
+  writeFileSync(program, readFileSync(program, 'utf8').replace(/[^\0-\x7f]/g, ascii));
 }
 
 /** Renames: at no time does a reader see half a dist. */

@@ -49,15 +49,16 @@ export class KvmMemory implements GuestMemory {
       if (within >= 0 && within + length <= window.length)
         return this.open(window).bytes.subarray(within, within + length);
     }
-    return new Uint8Array(this.calls.view(this.ram.address + BigInt(offset), length));
+    return this.exactly(gpa, length);
   }
 
   write(gpa: number, bytes: Uint8Array): void {
     const { length } = bytes;
     if (ramOffset(this.size, gpa, length) < 0) throw notRam(gpa, length, this.size);
+    // By views of just these bytes: nothing that is written before the guest starts opens a window.
     for (let at = 0; at < length; at += WHOLE_IN_A_PIECE) {
       const part = bytes.subarray(at, at + WHOLE_IN_A_PIECE);
-      this.view(gpa + at, part.length).set(part);
+      this.exactly(gpa + at, part.length).set(part);
     }
     this.dirtied(gpa, length);
   }
@@ -70,11 +71,13 @@ export class KvmMemory implements GuestMemory {
 
   private open(window: Window): MemoryPiece {
     const { gpa, length } = window;
-    if (window.piece === undefined) {
-      const offset = ramOffset(this.size, gpa, length);
-      const bytes = new Uint8Array(this.calls.view(this.ram.address + BigInt(offset), length));
-      window.piece = { gpa, bytes };
-    }
+    window.piece ??= { gpa, bytes: this.exactly(gpa, length) };
     return window.piece;
+  }
+
+  /** A view of its own, of RAM. */
+  private exactly(gpa: number, length: number): Uint8Array {
+    const offset = ramOffset(this.size, gpa, length);
+    return new Uint8Array(this.calls.view(this.ram.address + BigInt(offset), length));
   }
 }

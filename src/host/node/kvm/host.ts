@@ -98,11 +98,6 @@ export class NodeKvmHost implements KvmHost {
     this.pool?.start(count);
   }
 
-  /** Resolves when they have read what they need and run. */
-  threadsStarted(): Promise<void> {
-    return this.pool?.started() ?? Promise.resolve();
-  }
-
   thread(index: number, fd: number, run: SharedRam): VcpuThread {
     return this.pool === undefined ? this.borrowThread(fd) : this.pool.thread(index, fd, run);
   }

@@ -2,13 +2,14 @@
  * The threads of vCPUs: one for each index, kept from one life of the guest to the next. A thread in KVM_RUN would hold up
  * the end of the process for ever, so whoever ends it is seen to first.
  */
-import { Worker } from 'node:worker_threads';
+import type { Worker } from 'node:worker_threads';
 import { RUN_IMMEDIATE_EXIT } from '../../../engine/kvm/abi.js';
 import type { SharedRam, VcpuThread } from '../../../engine/kvm/calls.js';
 import * as M from '../../../engine/kvm/mailbox.js';
 import type { Libc } from '../ffi/libc.js';
 import { PACKAGE_ROOT } from '../package.js';
-import type { VcpuWorkerData } from './vcpu-worker.js';
+import { takeThread } from './spare-thread.js';
+import type { VcpuThreadSettings } from './vcpu-worker.js';
 
 /** SIGRTMIN as the C library counts, and a few that others use: Node and its libraries know nothing of this one. */
 export const KICK_SIGNAL = 34 + 6;
@@ -19,28 +20,22 @@ const END_TIMEOUT = 10_000;
 export type Pinning = (index: number) => readonly number[];
 
 /** What all threads are given. */
-export type ThreadsShare = Pick<VcpuWorkerData, 'bell' | 'latches'>;
+export type ThreadsShare = Pick<VcpuThreadSettings, 'bell' | 'latches'>;
 
 class Thread implements VcpuThread {
   readonly mailbox: Int32Array;
   private readonly libc: Libc;
   private readonly worker: Worker;
-  /** When it has loaded its modules: it says so by its first and only message. */
-  readonly online: Promise<void>;
   /** Of the vCPU that it runs. */
   private page: Uint8Array | undefined;
 
   constructor(libc: Libc, shared: ThreadsShare, index: number, pins: readonly number[]) {
-    const memory = new SharedArrayBuffer(M.MAILBOX_BYTES);
+    const { worker, mailbox } = takeThread(index, new URL('dist/host/node/kvm/vcpu-worker.js', PACKAGE_ROOT));
     this.libc = libc;
-    this.mailbox = new Int32Array(memory);
-    const data: VcpuWorkerData = { index, pins, ...shared, mailbox: memory };
-    this.worker = new Worker(new URL('dist/host/node/kvm/vcpu-worker.js', PACKAGE_ROOT), {
-      name: `vcpu ${index}`,
-      workerData: data,
-    });
-    this.online = new Promise((resolve) => this.worker.once('message', () => resolve()));
-    this.worker.unref();
+    this.mailbox = mailbox;
+    this.worker = worker;
+    const settings: VcpuThreadSettings = { pins, ...shared };
+    this.worker.postMessage(settings);
   }
 
   serve(fd: number, { address, length }: SharedRam, page: Uint8Array): void {
@@ -108,10 +103,6 @@ export class ThreadPool {
   /** Starts the threads of the first `count` vCPUs: that takes some time, beside whatever the caller does. */
   start(count: number): void {
     for (let index = 0; index < count; index++) this.at(index);
-  }
-
-  async started(): Promise<void> {
-    for (const thread of this.threads) await thread?.online;
   }
 
   thread(index: number, fd: number, run: SharedRam): VcpuThread {

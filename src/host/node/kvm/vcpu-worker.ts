@@ -2,35 +2,42 @@
  * The thread of one vCPU: it waits until it may run the guest, runs it, says that it is out, and waits again (mailbox.ts).
  * Nothing here allocates or posts messages: this is the path that every exit of a guest takes.
  */
-import { parentPort, workerData } from 'node:worker_threads';
+import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import * as A from '../../../engine/kvm/abi.js';
 import * as M from '../../../engine/kvm/mailbox.js';
 import { PORTS, WRITTEN } from '../../../engine/kvm/shortcuts.js';
 import { loadLibc } from '../ffi/libc.js';
 
-export interface VcpuWorkerData {
-  readonly index: number;
+/** The thread's only message, which is there before it may first run the guest. */
+export interface VcpuThreadSettings {
   /** Processors of the host that the thread keeps to; empty: all. */
   readonly pins: readonly number[];
   readonly bell: number;
-  readonly mailbox: SharedArrayBuffer;
   /** See `KvmHost.latched`: both, one behind the other. */
   readonly latches: SharedArrayBuffer;
 }
 
-const data = workerData as VcpuWorkerData;
-const { index, pins, bell } = data;
-const words = new Int32Array(data.mailbox);
-const latched = new Uint8Array(data.latches, 0, PORTS);
-const latches = new Uint8Array(data.latches, PORTS, PORTS);
+const { index, mailbox } = workerData as { readonly index: number; readonly mailbox: SharedArrayBuffer };
+const words = new Int32Array(mailbox);
 const libc = loadLibc();
 const one = new Uint8Array(8);
 one[0] = 1;
 
 libc.setThreadName(`vcpu ${index}`);
-if (pins.length > 0) libc.setAffinity(0, pins);
 Atomics.store(words, M.TID, libc.gettid());
-parentPort?.postMessage('online');
+
+let bell = -1;
+let latched = new Uint8Array(new SharedArrayBuffer(PORTS));
+let latches = latched;
+/** Takes its settings, if it has not yet. */
+function settle(): void {
+  if (bell >= 0) return;
+  const settings = receiveMessageOnPort(parentPort!)!.message as VcpuThreadSettings;
+  if (settings.pins.length > 0) libc.setAffinity(0, settings.pins);
+  latched = new Uint8Array(settings.latches, 0, PORTS);
+  latches = new Uint8Array(settings.latches, PORTS, PORTS);
+  bell = settings.bell;
+}
 
 let turn = 0;
 let page = new DataView(new ArrayBuffer(A.RUN_UNION + 16));
@@ -51,6 +58,7 @@ for (;;) {
   // A wake-up may come late, when its change of the state has been seen and done with.
   while (Atomics.load(words, M.STATE) === M.STATE_OUT) Atomics.wait(words, M.STATE, M.STATE_OUT);
   if (Atomics.load(words, M.STATE) !== M.STATE_RUN) break;
+  settle();
   if (words[M.TURN] !== turn) {
     turn = words[M.TURN];
     const address = BigInt(words[M.RUN_LOW] >>> 0) | (BigInt(words[M.RUN_HIGH]) << 32n);
