@@ -14,6 +14,7 @@ import { sseFloat } from '../../src/engine/soft/isa/sse-float.js';
 import { sseInteger } from '../../src/engine/soft/isa/sse-integer.js';
 import { sseMove } from '../../src/engine/soft/isa/sse-move.js';
 import { sse4 } from '../../src/engine/soft/isa/sse4.js';
+import { stringCompare } from '../../src/engine/soft/isa/string-compare.js';
 import { strings } from '../../src/engine/soft/isa/strings.js';
 import { system } from '../../src/engine/soft/isa/system.js';
 import { vexFloat } from '../../src/engine/soft/isa/vex-float.js';
@@ -44,6 +45,7 @@ export const LISTS: readonly [name: string, list: InstructionList][] = [
   ['vector integer', sseInteger],
   ['vector floating point', sseFloat],
   ['SSE4', sse4],
+  ['string comparison', stringCompare],
   ['cryptographic', crypto],
   ['x87', x87],
   ['VEX form of an SSE', vexSse],

@@ -24,6 +24,7 @@ export * from './simd';
 export * from './sreg';
 export * from './stack';
 export { faultPending } from './state';
+export * from './string-compare';
 export * from './strings';
 export * from './syscall';
 export { flushAll } from './tlb';

@@ -24,11 +24,10 @@ import {
   VECTOR_OUT,
   XMM,
 } from '../layout';
-import { setFlags } from './flags';
 import { sse_round_f32, sse_round_f64 } from './float/sse';
 import { commit, writePointer } from './mmu';
 import { eaSeg } from './segments';
-import { F_ARITH, F_CF, F_OF, F_SF, F_ZF, faulted, reg } from './state';
+import { faulted, reg } from './state';
 
 // ---- rounding of scalars -----------------------------------------------------------------------------------------------
 
@@ -117,101 +116,4 @@ export function op_maskmov(rec: u32, size: i32): i32 {
     }
   }
   return NEXT;
-}
-
-// ---- string comparisons ------------------------------------------------------------------------------------------------
-
-/** Element i as imm 1:0 says: bytes or words, unsigned or signed. */
-function element(from: usize, i: i32, imm: i32): i32 {
-  switch (imm & 3) {
-    case 0:
-      return <i32>load<u8>(from + i);
-    case 1:
-      return <i32>load<u16>(from + (i << 1));
-    case 2:
-      return <i32>load<i8>(from + i);
-    default:
-      return <i32>load<i16>(from + (i << 1));
-  }
-}
-
-/** Elements before the first zero. */
-function implicitLength(from: usize, imm: i32): i32 {
-  const n = imm & 1 ? 8 : 16;
-  for (let i = 0; i < n; i++) if (element(from, i, imm) == 0) return i;
-  return n;
-}
-
-function explicitLength(length: i64, imm: i32): i32 {
-  const n: i64 = imm & 1 ? 8 : 16;
-  const size = length < 0 ? 0 - length : length;
-  return <i32>(size < 0 || size > n ? n : size);
-}
-
-/** IntRes1 of the four aggregations (imm 3:2; SDM vol. 2, 4.1). */
-function aggregate(imm: i32, la: i32, lb: i32): u32 {
-  const n = imm & 1 ? 8 : 16;
-  let result: u32 = 0;
-  for (let j = 0; j < n; j++) {
-    let hit = false;
-    switch ((imm >> 2) & 3) {
-      case 0: {
-        if (j < lb) for (let i = 0; i < la && !hit; i++) hit = element(VECTOR_A, i, imm) == element(VECTOR_B, j, imm);
-        break;
-      }
-      case 1: {
-        if (j >= lb) break;
-        const v = element(VECTOR_B, j, imm);
-        for (let i = 0; i + 1 < la && !hit; i += 2)
-          hit = element(VECTOR_A, i, imm) <= v && v <= element(VECTOR_A, i + 1, imm);
-        break;
-      }
-      case 2: {
-        hit = j < la && j < lb ? element(VECTOR_A, j, imm) == element(VECTOR_B, j, imm) : j >= la && j >= lb;
-        break;
-      }
-      default: {
-        hit = true;
-        for (let i = 0; i < la && i + j < n && hit; i++)
-          hit = i + j < lb && element(VECTOR_A, i, imm) == element(VECTOR_B, i + j, imm);
-      }
-    }
-    if (hit) result |= 1 << j;
-  }
-  return result;
-}
-
-/** Leaves the mask (imm 6: one bit or one whole element for each) at VECTOR_OUT for ...M, the index for ...I; sets flags. */
-function compareStrings(imm: i32, la: i32, lb: i32, mask: bool): void {
-  const n = imm & 1 ? 8 : 16;
-  let r = aggregate(imm, la, lb);
-  if (imm & 16) r ^= (imm & 32 ? 1 << lb : 1 << n) - 1;
-  let flags = 0;
-  if (r) flags |= F_CF;
-  if (lb < n) flags |= F_ZF;
-  if (la < n) flags |= F_SF;
-  if (r & 1) flags |= F_OF;
-  setFlags(flags, F_ARITH);
-  if (!mask) {
-    store<i32>(VECTOR_OUT, r == 0 ? n : imm & 64 ? 31 - <i32>clz<u32>(r) : <i32>ctz<u32>(r));
-    return;
-  }
-  store<u64>(VECTOR_OUT, <u64>r);
-  store<u64>(VECTOR_OUT, 0, 8);
-  if (!(imm & 64)) return;
-  for (let i = 0; i < n; i++) {
-    const ones = (r >> i) & 1 ? -1 : 0;
-    if (imm & 1) store<u16>(VECTOR_OUT + (i << 1), <u16>ones);
-    else store<u8>(VECTOR_OUT + i, <u8>ones);
-  }
-}
-
-/** PCMPISTRI (mask 0), PCMPISTRM (1). */
-export function pcmpistr(imm: i32, mask: i32): void {
-  compareStrings(imm, implicitLength(VECTOR_A, imm), implicitLength(VECTOR_B, imm), mask != 0);
-}
-
-/** PCMPESTRI (mask 0), PCMPESTRM (1): lengths are taken without their sign. */
-export function pcmpestr(imm: i32, mask: i32, lengthA: i64, lengthB: i64): void {
-  compareStrings(imm, explicitLength(lengthA, imm), explicitLength(lengthB, imm), mask != 0);
 }

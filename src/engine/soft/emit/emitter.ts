@@ -8,7 +8,7 @@
  */
 import type { Variant } from '../isa/define.js';
 import * as L from '../layout.js';
-import { AUX_CF, AUX_PO, EFLAGS, FLAG_AUX, FLAG_RES } from '../layout.js';
+import { AUX_CF, AUX_PDB_SHIFT, AUX_PO, AUX_SFD, EFLAGS, FLAG_AUX, FLAG_RES } from '../layout.js';
 import type { FunctionBuilder, Hint } from '../wasm/function.js';
 import type { Expr, ValType } from '../wasm/ops.js';
 import * as w from '../wasm/ops.js';
@@ -281,6 +281,14 @@ export abstract class Emitter {
     const flip = w.xor(pf, w.i32c(1)); // RES is 0 or 0x100: low byte 0, PF = 1 without a delta
     const res = w.extendU(w.shl(w.xor(z, w.i32c(1)), w.i32c(8)));
     this.setFlagsRaw(res, w.or(w.shl(flip, w.i32c(8)), this.#auxCfOf(this.let(cf), w.i32c(0))));
+  }
+
+  /** ZF, SF, CF, OF as given (0 or 1), AF and PF clear: comparisons of strings. */
+  flagsZsco(zf: Expr, sf: Expr, cf: Expr, of: Expr): void {
+    // As above: RES's low byte is 0, and the deltas give PF and SF.
+    const res = w.extendU(w.shl(w.xor(zf, w.i32c(1)), w.i32c(8)));
+    const deltas = w.or(w.shl(sf, w.i32c(Math.log2(AUX_SFD))), w.i32c(1 << AUX_PDB_SHIFT));
+    this.setFlagsRaw(res, w.or(deltas, this.#auxCfOf(this.let(cf), of)));
   }
 
   /** Only ZF changes (CMPXCHG8B, BSF on zero, ARPL, LAR ...): the others are made explicit. */

@@ -153,6 +153,9 @@ export class HalfEmitter extends Emitter {
   override flagsZpc(zf: Expr, pf: Expr, cf: Expr): void {
     this.#inner.flagsZpc(zf, pf, cf);
   }
+  override flagsZsco(zf: Expr, sf: Expr, cf: Expr, of: Expr): void {
+    this.#inner.flagsZsco(zf, sf, cf, of);
+  }
   call(name: string, result: ValType, ...args: Expr[]): Expr {
     return this.#inner.call(name, result, ...args);
   }

@@ -13,6 +13,7 @@ import { sseFloat } from './sse-float.js';
 import { sseInteger } from './sse-integer.js';
 import { sseMove } from './sse-move.js';
 import { sse4 } from './sse4.js';
+import { stringCompare } from './string-compare.js';
 import { strings } from './strings.js';
 import { system } from './system.js';
 import { vexFloat } from './vex-float.js';
@@ -31,6 +32,7 @@ export const INSTRUCTIONS: readonly Instruction[] = [
   sseInteger,
   sseFloat,
   sse4,
+  stringCompare,
   crypto,
   vexSse,
   avx,

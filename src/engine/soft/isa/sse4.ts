@@ -1,7 +1,6 @@
 /** SSE4.1 and SSE4.2 on integers: extensions, products, blends, tests, strings. */
 import type { Emitter } from '../emit/emitter.js';
 import type { Operand } from '../emit/operands.js';
-import * as L from '../layout.js';
 import type { Expr } from '../wasm/ops.js';
 import * as w from '../wasm/ops.js';
 import { i8x16, i16x8, i16x8c, i32x4, i32x4c, i64x2, i64x2c, shuffle, v128 } from '../wasm/simd.js';
@@ -138,32 +137,3 @@ op('mpsadbw', [['66 0F 3A 42 /r', 'Vx,Wx,Ib']], SSE41, (e, dst, src, imm) => {
   const a = readVector(e, dst);
   writeVector(e, dst, viaCore(e, 'mpsadbw', a, b, immediate(e, imm)));
 });
-
-// Strings: the first operand's and the second's length implicit (I) or in RAX and RDX (E; 64 bits with REX.W). Memory may
-// lie anywhere.
-for (const [name, opcode, explicit, mask] of [
-  ['pcmpestrm', 0x60, true, true],
-  ['pcmpestri', 0x61, true, false],
-  ['pcmpistrm', 0x62, false, true],
-  ['pcmpistri', 0x63, false, false],
-] as const) {
-  const compare = (wide: boolean) => (e: Emitter, a: Operand, b: Operand, imm: Operand) => {
-    begin(e, a);
-    const second = readVector(e, b, 'any');
-    const first = readVector(e, a);
-    e.setState(L.VECTOR_A, first);
-    e.setState(L.VECTOR_B, second);
-    const n = immediate(e, imm);
-    if (explicit) {
-      const length = (register: number) => (wide ? e.gpr(register, 8) : w.extendS(e.gpr(register, 4)));
-      e.callVoid('pcmpestr', n, w.i32c(mask ? 1 : 0), length(0), length(2));
-    } else e.callVoid('pcmpistr', n, w.i32c(mask ? 1 : 0));
-    if (mask) e.setXmm0(e.state(L.VECTOR_OUT, 'v128'));
-    else e.setGpr(1, 4, e.state(L.VECTOR_OUT, 'i32'));
-  };
-  const pattern = `66 0F 3A ${hex(opcode)} /r`;
-  if (explicit) {
-    op(name, [[`${pattern} W0`, 'Vx,Wx,Ib']], SSE42, compare(false));
-    op(`${name}64`, [[`${pattern} W1`, 'Vx,Wx,Ib']], SSE42, compare(true));
-  } else op(name, [[pattern, 'Vx,Wx,Ib']], SSE42, compare(false));
-}

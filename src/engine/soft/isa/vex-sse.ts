@@ -14,6 +14,7 @@ import { sseFloat } from './sse-float.js';
 import { sseInteger } from './sse-integer.js';
 import { sseMove } from './sse-move.js';
 import { sse4 } from './sse4.js';
+import { stringCompare } from './string-compare.js';
 import { readHalves } from './vex.js';
 
 export const vexSse = new InstructionList();
@@ -222,6 +223,7 @@ for (const [list, wideFeature] of [
   [sseInteger, 'avx2'],
   [sseFloat, 'avx'],
   [sse4, 'avx2'],
+  [stringCompare, 'avx'],
   [crypto, 'avx'],
 ] as const)
   for (const sse of list.instructions) {

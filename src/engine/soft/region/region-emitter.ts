@@ -43,7 +43,7 @@ export function meetStates(a: RegionState, b: RegionState): RegionState {
 /** Core functions that touch neither general registers nor flags. */
 const PURE = /^(sse_|x87_emms$|pdep$|pext$|crc32c$)/;
 /** Those that read or write flags. */
-const ON_FLAGS = /^(getFlags|setFlags|rc[lr]|pcmp[ei]str)$/;
+const ON_FLAGS = /^(getFlags|setFlags|rc[lr])$/;
 
 /** Limits that float.ts asks for (isSafe). */
 const SAFE_DOUBLE = w.i64c(0x7fdn << 53n);
