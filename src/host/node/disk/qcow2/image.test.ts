@@ -1,7 +1,17 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { DiskRefusal, StorageError } from '../storage.js';
-import { applied, checkQcow2, type MadeImage, MemoryStorage, makeQcow2, type Written } from '../testing.js';
+import {
+  applied,
+  checkQcow2,
+  type MadeImage,
+  MemoryStorage,
+  makeQcow2,
+  packQcow2,
+  revertedQcow2,
+  snapshotQcow2,
+  type Written,
+} from '../testing.js';
 import { openQcow2 } from './open.js';
 
 const SECTOR = 512;
@@ -40,6 +50,9 @@ function steps(size: number): fc.Arbitrary<Step[]> {
   );
   return fc.array(step, { maxLength: 30, size: 'max' });
 }
+
+/** Each sector of one byte: what compresses well. */
+const patterned = (size: number) => new Uint8Array(size).map((_, i) => 1 + ((i >> 9) % 250));
 
 /** Each sector gets bytes of its own, in two views. */
 function pattern({ at, length, fill }: { at: number; length: number; fill: number }): Uint8Array[] {
@@ -154,21 +167,102 @@ describe('a qcow2 image', () => {
     );
   });
 
+  test.each<['deflate' | 'zstd', boolean]>([
+    ['deflate', false],
+    ['zstd', false],
+    ['deflate', true],
+    ['zstd', true],
+  ])('whose clusters are compressed (%s; a snapshot of them: %s) is written beside them', (how, snapshot) => {
+    const cases = fc.tuple(
+      steps(SMALL.size),
+      fc.constantFrom<[number, 2 | 3, number]>([9, 3, 4], [10, 3, 1], [12, 3, 4], [9, 3, 5]),
+      fc.boolean(),
+    );
+    fc.assert(
+      fc.property(cases, ([list, [clusterBits, version, refcountOrder], flushed]) => {
+        const start = patterned(SMALL.size);
+        const model = new Model(start);
+        // One bit can't count two users: several compressed clusters lie in one.
+        const made = packQcow2(
+          { clusterBits, version, refcountOrder: Math.max(3, refcountOrder), size: SMALL.size },
+          start,
+          how,
+        );
+        const storage = new MemoryStorage(snapshot ? snapshotQcow2(made) : made);
+        expect(checkQcow2(storage.bytes)).toEqual({ errors: [], leaks: 0 });
+        const image = openQcow2(storage, none);
+        for (const step of list) {
+          model.do(step);
+          const found = act(image, step);
+          if (found !== undefined && 'at' in step) expect(model.differs(found, step.at)).toBe(-1);
+          if (flushed) image.flush();
+        }
+        image.close();
+        expect(model.differs(whole(openQcow2(new MemoryStorage(storage.bytes), none)))).toBe(-1);
+        expect(checkQcow2(storage.bytes)).toEqual({ errors: [], leaks: 0 });
+        if (!snapshot) return;
+        const then = whole(openQcow2(new MemoryStorage(revertedQcow2(storage.bytes), '/disk.img', true), none));
+        expect(Buffer.compare(then, start)).toBe(0);
+      }),
+      { numRuns: 20 },
+    );
+  });
+
+  test('never changes what a snapshot holds, even where its flags claim clusters for itself', () => {
+    const cases = fc.tuple(steps(SMALL.size), steps(SMALL.size), fc.constantFrom(9, 10), fc.boolean());
+    fc.assert(
+      fc.property(cases, ([first, second, clusterBits, lies]) => {
+        const storage = new MemoryStorage(makeQcow2({ ...SMALL, clusterBits }));
+        const model = new Model(new Uint8Array(SMALL.size));
+        const image = openQcow2(storage, none);
+        for (const step of first) {
+          model.do(step);
+          act(image, step);
+        }
+        image.close();
+        const bytes = snapshotQcow2(storage.bytes);
+        const then = whole(openQcow2(new MemoryStorage(bytes, '/disk.img', true), none));
+        const view = new DataView(bytes.buffer);
+        const claim = (at: number) => view.getUint32(at + 4) !== 0 && view.setUint32(at, 0x8000_0000);
+        for (let i = 0; lies && i < view.getUint32(36); i++) {
+          const entry = view.getUint32(44) + i * 8;
+          const l2 = view.getUint32(entry + 4);
+          claim(entry);
+          if (l2 !== 0) for (let n = 0; n < 2 ** clusterBits / 8; n++) claim(l2 + n * 8);
+        }
+        const after = new MemoryStorage(bytes);
+        const again = openQcow2(after, none);
+        for (const step of second) {
+          model.do(step);
+          act(again, step);
+        }
+        expect(model.differs(whole(again))).toBe(-1);
+        again.close();
+        const kept = whole(openQcow2(new MemoryStorage(revertedQcow2(after.bytes), '/disk.img', true), none));
+        expect(Buffer.compare(kept, then)).toBe(0);
+        expect(checkQcow2(after.bytes)).toEqual({ errors: [], leaks: 0 });
+      }),
+      { numRuns: 40 },
+    );
+  });
+
   test('is whole wherever the power goes, with everything that was flushed', () => {
     const cases = fc.tuple(
       steps(SMALL.size),
       fc.noBias(fc.nat()),
       fc.noBias(fc.nat()),
       fc.infiniteStream(fc.boolean()),
+      fc.boolean(),
     );
     fc.assert(
-      fc.property(cases, ([list, behind, where, kept]) => {
-        const made = makeQcow2(SMALL);
+      fc.property(cases, ([list, behind, where, kept, empty]) => {
+        const start = empty ? new Uint8Array(SMALL.size) : patterned(SMALL.size);
+        const made = empty ? makeQcow2(SMALL) : snapshotQcow2(packQcow2(SMALL, start, 'deflate'));
         const storage = new MemoryStorage(made);
         const image = openQcow2(storage, none);
         /** What the disk must hold at least, by the number of entries in the log. */
         const flushed: { log: number; model: Model; touched: Uint8Array }[] = [];
-        const model = new Model(new Uint8Array(SMALL.size));
+        const model = new Model(start);
         let last = { log: 0, model: new Model(model.bytes), touched: new Uint8Array(SMALL.size) };
         flushed.push(last);
         for (const step of [...list, { op: 'flush' } as const]) {
@@ -197,7 +291,7 @@ describe('a qcow2 image', () => {
         );
         expect(wrong).toBe(-1);
       }),
-      { numRuns: 60 },
+      { numRuns: 80 },
     );
   });
 
@@ -273,6 +367,55 @@ describe('a qcow2 image that', () => {
       { numRuns: 300 },
     );
     expect(refused).toBeGreaterThan(30);
+  });
+
+  test('lies in fields of its header and tables does so, too', () => {
+    const content = patterned(SMALL.size);
+    const images = [
+      makeQcow2({ ...SMALL, backing: 'base.img' }),
+      packQcow2(SMALL, content, 'zstd'),
+      snapshotQcow2(packQcow2({ ...SMALL, version: 2 }, content, 'deflate')),
+    ];
+    const word = fc.oneof(
+      fc.constantFrom(0, 1, 2, 3, 4, 7, 9, 21, 63, 64, 104, 511, 512, 1024, 1 << 16, 0x7fff_ffff, 2 ** 31, 2 ** 32 - 1),
+      fc.nat({ max: 2 ** 32 - 1 }),
+      fc.nat(60).map((n) => n * 512),
+    );
+    // The header word by word, and the first entries of the refcount table, the L1 table and what they lead to.
+    const place = fc.oneof(
+      { weight: 3, arbitrary: fc.nat(28).map((n) => n * 4) },
+      { weight: 1, arbitrary: fc.nat(300).map((n) => 512 + n * 4) },
+    );
+    const lies = fc.array(fc.tuple(place, word), { minLength: 1, maxLength: 3 });
+    let refused = 0;
+    fc.assert(
+      fc.property(fc.nat(2), lies, fc.boolean(), steps(SMALL.size), (which, list, readonly, ops) => {
+        const bytes = images[which].slice();
+        const view = new DataView(bytes.buffer);
+        for (const [at, value] of list) if (at + 4 <= bytes.length) view.setUint32(at, value);
+        const lying = new MemoryStorage(bytes, '/disk.img', readonly);
+        try {
+          const opened = openQcow2(lying, (name) => new MemoryStorage(new Uint8Array(SECTOR), name, true));
+          expect(opened.size).toBeLessThan(2 ** 53);
+          for (const step of ops) {
+            if ('at' in step && step.at + step.length > opened.size) continue;
+            try {
+              if (!readonly || step.op === 'read') act(opened, step);
+            } catch (error) {
+              expect(error).toBeInstanceOf(StorageError);
+            }
+          }
+          opened.close();
+        } catch (error) {
+          expect(error instanceof DiskRefusal || error instanceof StorageError, String(error)).toBe(true);
+          if (error instanceof DiskRefusal) refused++;
+        }
+        expect(lying.bytes.length).toBeLessThan(2 ** 22);
+        if (readonly) expect(lying.log).toEqual([]);
+      }),
+      { numRuns: 1000 },
+    );
+    expect(refused).toBeGreaterThan(300);
   });
 
   /** An image with a field of its header changed. */

@@ -180,7 +180,7 @@ export class Qcow2Image implements DiskImage {
     for (let done = 0; done < total; ) {
       const guest = at + done;
       const { mapping, length } = this.extent(guest, total - done);
-      if (mapping.kind === 'data' && mapping.copied) {
+      if (mapping.kind === 'data' && this.isOurs(guest, mapping, length + (guest % this.cluster))) {
         this.guard(mapping.host, length + (guest % this.cluster));
         this.storage.write(mapping.host + (guest % this.cluster), cut(views, done, length));
         done += length;
@@ -195,7 +195,7 @@ export class Qcow2Image implements DiskImage {
   /** Writes a cluster, or a part of it, to a place of its own. */
   private writeNew(guest: number, mapping: Mapping, views: readonly Uint8Array[], length: number): void {
     const table = this.writableTable(guest);
-    const reuse = mapping.kind === 'zero' && mapping.copied && mapping.host !== 0;
+    const reuse = mapping.kind === 'zero' && mapping.host !== 0 && this.isOurs(guest, mapping, this.cluster);
     if (reuse) this.guard(mapping.host, this.cluster);
     const host = reuse ? mapping.host : this.refcounts.allocate() * this.cluster;
     try {
@@ -206,6 +206,21 @@ export class Qcow2Image implements DiskImage {
     }
     this.remap(table, guest, host, 0);
     if (!reuse) this.letGo(mapping);
+  }
+
+  /**
+   * Whether clusters may be written where they are. The flag that says so counts only below a table that is ours alone, and
+   * where there are snapshots that could lose by it each cluster's refcount is asked as well.
+   */
+  private isOurs(guest: number, { host, copied }: { host: number; copied: boolean }, length: number): boolean {
+    const l1 = this.l1.high(Math.floor(guest / (this.cluster * this.entries)));
+    if (!copied || (l1 & COPIED) === 0) return false;
+    for (let at = 0; at < length; at += this.cluster) if (!this.isCountedOnce(host + at)) return false;
+    return true;
+  }
+
+  private isCountedOnce(host: number): boolean {
+    return this.header.snapshots === 0 || this.refcounts.get(host / this.cluster) === 1;
   }
 
   /** The views with what the rest of the cluster holds before and behind them. */
@@ -251,7 +266,7 @@ export class Qcow2Image implements DiskImage {
     const bare = this.backing === undefined;
     if (mapping.kind === 'none' && bare) return;
     if (mapping.kind === 'zero' && (mapping.host === 0 || !release)) return;
-    const keep = !release && mapping.kind === 'data' && mapping.copied;
+    const keep = !release && mapping.kind === 'data' && this.isOurs(guest, mapping, this.cluster);
     if (this.header.version < 3 && (keep || !bare)) {
       this.write(guest, [new Uint8Array(this.cluster)]);
       return;
@@ -275,7 +290,7 @@ export class Qcow2Image implements DiskImage {
     const index = Math.floor(guest / (this.cluster * this.entries));
     const high = this.l1.high(index);
     const old = offsetOf(high, this.l1.low(index));
-    if (old !== 0 && (high & COPIED) !== 0) return this.loadTable(old);
+    if (old !== 0 && (high & COPIED) !== 0 && this.isCountedOnce(old)) return this.loadTable(old);
     const bytes = old === 0 ? new Uint8Array(this.cluster) : this.loadTable(old).bytes.slice();
     const number = this.refcounts.allocate();
     const table = new Table(number * this.cluster, bytes);

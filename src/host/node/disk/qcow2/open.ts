@@ -24,8 +24,10 @@ export function openQcow2(storage: Storage, open: (path: string) => Storage, abo
   const chain = [...above, here];
   let backing: DiskImage | undefined;
   if (header.backing !== undefined) {
-    if (/^[a-z0-9+.-]+:/i.test(header.backing)) problem(`stands on "${header.backing}"; only files are supported`);
-    const path = resolve(dirname(here), header.backing);
+    // A name may say that it is a file's; every other such word means something that is none.
+    const name = header.backing.replace(/^file:/, '');
+    if (/^[a-z0-9+.-]+:/i.test(name)) problem(`stands on "${name}"; only files are supported`);
+    const path = resolve(dirname(here), name);
     if (chain.includes(path)) problem(`stands on itself, by way of ${path}`);
     if (chain.length >= LONGEST_CHAIN) problem(`stands on more than ${LONGEST_CHAIN} images`);
     const below = open(path);
