@@ -42,6 +42,8 @@ describe.skipIf(!hasApt)('a guest with disks', { timeout: PATIENCE }, () => {
     make('base.img', base);
     const made = makeQcow2({ clusterBits: 16, size: 4 * MIB, backing: 'base.img' });
     const overlay = make('overlay.qcow2', made);
+    const limits = ['max_segments', 'max_segment_size', 'physical_block_size', 'discard_granularity'];
+    limits.push('discard_max_hw_bytes', 'write_zeroes_max_bytes', 'write_cache');
     const script = [
       'for d in vda vdb vdc; do sha256sum </dev/$d; done',
       // 100 sectors from sector 5 on, and something in the middle of the overlay's second MiB.
@@ -50,6 +52,8 @@ describe.skipIf(!hasApt)('a guest with disks', { timeout: PATIENCE }, () => {
       'dd if=/dev/zero of=/dev/vda bs=1M seek=2 count=9 2>&1 | grep -c "No space"',
       'dd if=/dev/zero of=/dev/vdb bs=512 count=1 conv=fsync 2>/dev/null || echo refused',
       'cat /sys/block/vda/ro /sys/block/vdb/ro /sys/block/vda/serial; echo',
+      `for f in ${limits.join(' ')}; do echo $(for d in vda vdb vdc; do cat /sys/block/$d/queue/$f; done); done`,
+      'echo "write through" >/sys/block/vda/cache_type; cat /sys/block/vda/queue/write_cache',
       'echo 3 >/proc/sys/vm/drop_caches; for d in vda vdc; do sha256sum </dev/$d; done',
     ].join('\n');
     const disks = ['--disk', raw, '--disk', `${only},readonly`, '--disk', `${overlay},format=qcow2`];
@@ -63,8 +67,26 @@ describe.skipIf(!hasApt)('a guest with disks', { timeout: PATIENCE }, () => {
     const written = content.slice();
     written.fill(0, 2 * MIB);
     seen.set(readFileSync(only).subarray(7 * 512, 16 * 512), 3001 * 512);
-    const words = stdout.split(/[\s-]+/).filter((word) => word !== '');
-    expect(words).toEqual([...first, '1', 'refused', '0', '1', 'raw.img', sum(written), sum(seen)]);
+    const lines = stdout.split('\n').map((line) => line.replace(/ +-$/, ''));
+    expect(lines).toEqual([
+      ...first,
+      '1',
+      'refused',
+      '0',
+      '1',
+      'raw.img',
+      '254 254 254',
+      '4294967295 4294967295 4294967295',
+      '4096 4096 4096',
+      '4096 0 65536',
+      '1073741824 0 1073741824',
+      '1073741824 0 1073741824',
+      'write back write back write back',
+      'write through',
+      sum(written),
+      sum(seen),
+      '',
+    ]);
     expect(sum(readFileSync(raw))).toBe(sum(written));
     expect(statSync(only).size).toBe(3 * MIB);
     expect(sum(readFileSync(at('base.img')))).toBe(sum(base));

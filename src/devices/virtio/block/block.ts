@@ -22,7 +22,11 @@ import { BlockConfig, MOST_RANGE_SECTORS, MOST_RANGES } from './config.js';
 import * as L from './layout.js';
 
 const QUEUE_SIZE = 256;
-/** A request's data in pieces: what a queue without indirect descriptors holds besides header and status. */
+/**
+ * A request's data in pieces: what a queue without indirect descriptors holds besides header and status. How long a piece is
+ * does not matter to us, so VIRTIO_BLK_F_SIZE_MAX, which would name a limit (5.2.4), is not offered: Linux takes pieces of any
+ * length then, and would cut longer ones up in vain with it.
+ */
 const SEGMENTS = QUEUE_SIZE - 2;
 /** Mass storage, other (PCI Code and ID Assignment, 1.2). */
 const CLASS_CODE = 0x01_8000;
