@@ -73,25 +73,48 @@ describe.skipIf(!hasApt)('an image whose building is interrupted', { timeout: 24
   });
 });
 
-describe.skipIf(!full)('a Debian on a disk (TYPEVISOR_FULL)', { timeout: 3_000_000 }, () => {
-  const disk = file('disk.img');
-  const boot = ['run', 'debian', '--disk', disk, '--net', 'user'];
+interface Variety {
+  readonly arch: 'amd64' | 'i386';
+  /** Words for `image build`, and what shows that they have been heeded. */
+  readonly options: readonly string[];
+  readonly look: string;
+  readonly shows: RegExp;
+}
+
+const VARIETIES: readonly Variety[] = [
+  { arch: 'amd64', options: [], look: 'dpkg --print-architecture', shows: /^amd64$/m },
+  {
+    arch: 'i386',
+    options: ['--include', 'file,nano-tiny', '--include', 'openssh-server'],
+    look: 'dpkg --print-architecture; file -b /usr/bin/file; systemctl is-active ssh; nano-tiny --version | head -1',
+    shows: /^i386\nELF 32-bit LSB[^\n]*Intel 80386[^\n]*\nactive\n GNU nano/m,
+  },
+];
+
+describe.skipIf(!full).each(VARIETIES)('a Debian on a disk: $arch $options (TYPEVISOR_FULL)', (variety) => {
+  const { arch, options, look, shows } = variety;
+  const disk = file(`${arch}.img`);
+  const guest = ['run', 'debian', '--arch', arch, '--disk', disk];
+  const boot = [...guest, '--net', 'user'];
   const prompt = /root@typevisor:\S* ?# $/;
 
-  test('is built without being there before it is whole', async () => {
-    const { status, stderr } = await typevisor(['image', 'build', 'debian', '--size', '1G', disk], { minutes: 45 });
-    expect(stderr).toMatch(/disk\.img has a Debian of 1\d\d packages; root has no password/);
+  test('is built without being there before it is whole', { timeout: 3_000_000 }, async () => {
+    const args = ['image', 'build', 'debian', '--arch', arch, '--size', '1G', ...options, disk];
+    const { status, stderr } = await typevisor(args, { minutes: 45 });
+    expect(stderr).toMatch(/\.img has a Debian of 1\d\d packages; root has no password/);
     expect(status).toBe(0);
     expect(statSync(disk).size).toBe(2 ** 30);
   });
 
-  test('boots to a login with systemd and a network; restarts and switches itself off', async () => {
-    const look =
+  test('boots to a login with systemd and a network; restarts and switches itself off', {
+    timeout: 900_000,
+  }, async () => {
+    const state =
       "systemctl is-system-running --wait; ip -4 -o addr show scope global; apt-get update >/dev/null && echo up''dated";
     const { status, output } = await conversation(
       boot,
       { when: /typevisor login: $/, type: 'root\n' },
-      { when: prompt, type: `${look}; echo kept >/root/mark; findmnt -no SOURCE,FSTYPE,OPTIONS /\n` },
+      { when: prompt, type: `${state}; ${look}; echo kept >/root/mark; findmnt -no SOURCE,FSTYPE,OPTIONS /\n` },
       { when: /\/dev\/vda ext4 rw[\s\S]*# $/, type: 'reboot\n' },
       { when: /typevisor login: $/, type: 'root\n' },
       { when: prompt, type: 'cat /root/mark; poweroff\n' },
@@ -99,17 +122,18 @@ describe.skipIf(!full)('a Debian on a disk (TYPEVISOR_FULL)', { timeout: 3_000_0
     expect(output).toMatch(/^running$/m);
     expect(output).toMatch(/inet 10\.0\.2\.15\/24/);
     expect(output).toMatch(/^updated$/m);
+    expect(output).toMatch(shows);
     expect(output).toMatch(/^kept$/m);
     expect(status).toBe(0);
   });
 
-  test('a command runs in the initial RAM disk, with the disk as /dev/vda', async () => {
+  test('a command runs in the initial RAM disk, with the disk as /dev/vda', { timeout: 300_000 }, async () => {
     const command = 'mount -o ro /dev/vda /mnt && cat /mnt/root/mark; blkid -s LABEL -o value /dev/vda';
-    const { status, stdout } = await typevisor(['run', 'debian', '--disk', disk, '--', command]);
+    const { status, stdout } = await typevisor([...guest, '--', command]);
     expect([status, stdout]).toEqual([0, 'kept\ntypevisor-root\n']);
   });
 
-  test('tv.root=none stays in the initial RAM disk', async () => {
+  test('tv.root=none stays in the initial RAM disk', { timeout: 300_000 }, async () => {
     const { output } = await conversation([...boot, '--append', 'tv.root=none'], { when: /# $/, type: 'poweroff\n' });
     expect(output).toMatch(/BusyBox/);
   });

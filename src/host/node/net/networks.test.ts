@@ -1,10 +1,11 @@
 /** Networks on their threads, with real sockets of this machine; the guest's card is played. */
+import { spawnSync } from 'node:child_process';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { networkInterfaces, tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
 import type { NetPort } from '../../../devices/virtio/net/backend.js';
 import { NO_OFFLOADS } from '../../../devices/virtio/net/backend.js';
@@ -15,6 +16,8 @@ import { GuestTcp } from '../../../net/testing/guest-tcp.js';
 import { datagramOf, frame, segmentOf, udpPacket } from '../../../net/testing/link.js';
 import { readUdp } from '../../../net/udp.js';
 import { IoHub } from '../io/hub.js';
+import type { ThreadServices } from './network-worker.js';
+import { StreamNetwork } from './stream.js';
 import type { NetTask } from './task.js';
 import { ThreadedNetwork } from './threaded.js';
 
@@ -262,13 +265,55 @@ describe('the socket between machines', () => {
 
   test('takes the place of a socket that nobody answers any more, and leaves none behind', async () => {
     const task = socketAt();
-    const leftOver = `const s = require('net').createServer().listen(process.argv[1], () => process.kill(process.pid, 'SIGKILL'))`;
-    const { spawnSync } = await import('node:child_process');
-    spawnSync(process.execPath, ['-e', leftOver, task.path]);
-    expect(existsSync(task.path)).toBe(true);
+    leftOver(task.path);
     const card = await new Card(task).open();
     await card.network.close();
     expect(existsSync(task.path)).toBe(false);
+  });
+
+  /** What a machine that was killed leaves. */
+  const leftOver = (path: string) => {
+    const script = `require('net').createServer().listen(process.argv[1], () => process.kill(process.pid, 'SIGKILL'))`;
+    spawnSync(process.execPath, ['-e', script, path]);
+    expect(existsSync(path)).toBe(true);
+  };
+
+  /** The network without its thread: so both ends of a cable take turns in one event loop, each before the other's next. */
+  class Alone {
+    isUp = false;
+    readonly network: StreamNetwork;
+
+    constructor(path: string) {
+      this.network = new StreamNetwork(path, {
+        setLink: (up: boolean) => {
+          this.isUp = up;
+        },
+        wake: () => {},
+        note: () => {},
+      } as Partial<ThreadServices> as ThreadServices);
+      closing.push(() => this.network.close());
+    }
+  }
+
+  test.each([
+    ['where nothing is', () => {}],
+    ['where a socket is left over', leftOver],
+  ])('joins two that come at one instant, %s', async (_, prepare) => {
+    const { path } = socketAt();
+    prepare(path);
+    const both = [new Alone(path), new Alone(path)];
+    await Promise.all(both.map(({ network }) => network.open()));
+    while (!both.every(({ isUp }) => isUp)) await new Promise((resolve) => setTimeout(resolve, 5));
+    for (const { network } of both) network.close();
+    expect(readdirSync(folder).filter((name) => name.startsWith('.') || name === basename(path))).toEqual([]);
+  });
+
+  test('can be found again when somebody has removed its socket', async () => {
+    const task = socketAt();
+    const first = await new Card(task).open();
+    rmSync(task.path);
+    const second = await new Card(task).open();
+    await first.until(() => first.network.linkUp && second.network.linkUp);
   });
 
   test('leaves a file alone that is no socket, and says so', async () => {

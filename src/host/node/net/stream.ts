@@ -2,10 +2,15 @@
  * A cable between two machines: a Unix stream socket on which each frame has its length in front, 4 bytes, big-endian, as
  * QEMU's `-netdev stream` and passt do. Whoever finds somebody listening connects; else he listens himself. When the other
  * side goes, the cable is unplugged until somebody comes again.
+ *
+ * Two may do that at one instant. A socket is made under another name and then put in its place: where there was none by a
+ * link, which fails if somebody was faster; over one that nobody answers by a rename, which may hit a newer one all the same.
+ * So whoever waits for the other side looks whether he can still be found, and looks for the other side himself if not.
  */
-import { existsSync, lstatSync, rmSync } from 'node:fs';
+import { randomBytes } from 'node:crypto';
+import { existsSync, linkSync, lstatSync, renameSync, rmSync } from 'node:fs';
 import { createConnection, createServer, type Server, type Socket } from 'node:net';
-import { dirname } from 'node:path';
+import { dirname, join } from 'node:path';
 import { ETHERNET_HEADER, HEADER_LENGTH, LONGEST_FRAME } from '../../../devices/virtio/net/header.js';
 import { cutPacket } from '../../../net/segmentation.js';
 import type { ThreadNetwork, ThreadServices } from './network-worker.js';
@@ -26,6 +31,8 @@ export class StreamNetwork implements ThreadNetwork {
   #received: Uint8Array = new Uint8Array();
   #isClosed = false;
   #retry: NodeJS.Timeout | undefined;
+  /** The socket that we listen at, as the file system numbers it. */
+  #own: bigint | undefined;
 
   constructor(path: string, services: ThreadServices) {
     this.#path = path;
@@ -49,11 +56,12 @@ export class StreamNetwork implements ThreadNetwork {
         return;
       }
       if (connected !== 'ENOENT' && connected !== 'ECONNREFUSED') throw new Error(this.#sentence(connected));
-      if (connected === 'ECONNREFUSED') this.#removeStale();
-      const code = await this.#listen();
+      const isStale = connected === 'ECONNREFUSED';
+      if (isStale) this.#checkStale();
+      const code = await this.#listen(isStale);
       if (code === undefined) return;
       // Somebody else was faster: there is somebody to connect to now.
-      if (code !== 'EADDRINUSE') throw new Error(this.#sentence(code));
+      if (code !== 'EEXIST') throw new Error(this.#sentence(code));
     }
     throw new Error(this.#sentence('EADDRINUSE'));
   }
@@ -67,10 +75,9 @@ export class StreamNetwork implements ThreadNetwork {
   }
 
   /** Nobody answers: what lies there is left over, if it is a socket. */
-  #removeStale(): void {
+  #checkStale(): void {
     try {
       if (!lstatSync(this.#path).isSocket()) throw new Error(this.#sentence('ENOTSOCK'));
-      rmSync(this.#path);
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException;
       if (code === 'ENOENT') return;
@@ -78,20 +85,63 @@ export class StreamNetwork implements ThreadNetwork {
     }
   }
 
-  /** @returns the error's code */
-  #listen(): Promise<string | undefined> {
-    return new Promise((resolve) => {
-      const server = createServer((socket) => {
-        // A cable has two ends.
-        if (this.#peer === undefined) this.#use(socket);
-        else socket.destroy();
-      });
-      server.once('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? error.message));
-      server.listen(this.#path, () => {
-        this.#server = server;
-        resolve(undefined);
-      });
+  /** @returns the error's code: EEXIST where somebody was faster */
+  async #listen(isStale: boolean): Promise<string | undefined> {
+    const server = createServer((socket) => {
+      // A cable has two ends.
+      if (this.#peer === undefined) this.#use(socket);
+      else socket.destroy();
     });
+    const draft = join(dirname(this.#path), `.${randomBytes(4).toString('hex')}`);
+    const code = await new Promise<string | undefined>((resolve) => {
+      server.once('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? error.message));
+      server.listen(draft, () => resolve(undefined));
+    });
+    if (code !== undefined) return code;
+    if (this.#isClosed) {
+      server.close();
+      return undefined;
+    }
+    try {
+      this.#own = lstatSync(draft, { bigint: true }).ino;
+      if (isStale) renameSync(draft, this.#path);
+      else linkSync(draft, this.#path);
+    } catch (error) {
+      server.close();
+      return (error as NodeJS.ErrnoException).code ?? String(error);
+    } finally {
+      rmSync(draft, { force: true });
+    }
+    this.#server = server;
+    this.#watchPlace();
+    return undefined;
+  }
+
+  /** While the other side is away: looks now and then whether the socket at the path is still ours. */
+  #watchPlace(): void {
+    this.#retry = setTimeout(() => {
+      if (this.#isInPlace()) {
+        this.#watchPlace();
+        return;
+      }
+      this.#stopListening();
+      this.#joinAgain(0);
+    }, RETRY);
+  }
+
+  #isInPlace(): boolean {
+    try {
+      return lstatSync(this.#path, { bigint: true }).ino === this.#own;
+    } catch {
+      return false;
+    }
+  }
+
+  #stopListening(): void {
+    if (this.#server === undefined) return;
+    if (this.#isInPlace()) rmSync(this.#path, { force: true });
+    this.#server.close();
+    this.#server = undefined;
   }
 
   #sentence(code: string): string {
@@ -105,6 +155,9 @@ export class StreamNetwork implements ThreadNetwork {
       case 'ENOENT':
       case 'ENOTDIR':
         return `${where}: there is no such folder.`;
+      case 'EINVAL':
+      case 'ENAMETOOLONG':
+        return `${where}: its path is too long.`;
       case 'ENOTSOCK':
         return `${where}: it is there, and no socket; remove it, or give another path.`;
       default:
@@ -113,6 +166,7 @@ export class StreamNetwork implements ThreadNetwork {
   }
 
   #use(socket: Socket): void {
+    clearTimeout(this.#retry);
     this.#peer = socket;
     this.#received = new Uint8Array();
     socket.on('data', (bytes: Buffer) => this.#receiveBytes(bytes));
@@ -129,17 +183,19 @@ export class StreamNetwork implements ThreadNetwork {
     this.#services.setLink(false);
     // Packets of the guest's that waited are dropped now.
     this.#services.wake();
+    if (this.#isClosed) return;
     if (this.#server === undefined) this.#joinAgain();
+    else this.#watchPlace();
   }
 
-  #joinAgain(): void {
+  #joinAgain(after = RETRY): void {
     if (this.#isClosed) return;
     this.#retry = setTimeout(() => {
       this.#join().catch((error: Error) => {
         this.#services.note(error.message);
         this.#joinAgain();
       });
-    }, RETRY);
+    }, after);
   }
 
   // ---- frames ------------------------------------------------------------------------------------------------------
@@ -213,6 +269,6 @@ export class StreamNetwork implements ThreadNetwork {
     this.#isClosed = true;
     clearTimeout(this.#retry);
     this.#peer?.destroy();
-    this.#server?.close();
+    this.#stopListening();
   }
 }
