@@ -107,6 +107,13 @@ describe('commands from words', () => {
   });
 });
 
+describe('network cards', () => {
+  it('are named where nobody serves addresses, and nothing is said where all are served', () => {
+    expect(config({ unserved: ['eth0', 'eth2'] })).toContain("UNSERVED='eth0 eth2'\n");
+    expect(config({ unserved: [] })).not.toContain('UNSERVED');
+  });
+});
+
 describe('what the guest reports', () => {
   it('is read from whole lines only', () => {
     expect(exitStatus('ready\nexit 7\n')).toBe(7);

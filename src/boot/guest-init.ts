@@ -23,7 +23,7 @@ export const INIT_SCRIPT = `#!/bin/busybox sh
 /bin/busybox mount -t proc proc /proc
 set -f
 read -r words </proc/cmdline
-DO=shell ROOT=auto SIZE= SHARES= MODULES= COMMAND= TERMINAL= STDIN= DIR=/root
+DO=shell ROOT=auto SIZE= SHARES= UNSERVED= MODULES= COMMAND= TERMINAL= STDIN= DIR=/root
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TERM=linux PS1='\\u@\\h:\\w\\$ '
 for word in $words; do
   case $word in
@@ -99,12 +99,16 @@ case $COMMAND$DO in
   *) boot_disk ;;
 esac
 
-# Cards get what the network gives them: at once where it answers, else in the background, for as long as it takes.
+# Cards get what the network gives them: at once where it answers, else in the background, for as long as it takes. On a cable
+# to another machine nobody answers as a rule, and nobody waits.
 for card in /sys/class/net/eth*; do
   [ -e "$card" ] || continue
   card=\${card##*/}
   ip link set "$card" up
-  udhcpc -i "$card" -b -q -S -t 2 -T 1 </dev/null >/dev/null 2>&1
+  case " $UNSERVED " in
+    *" $card "*) udhcpc -i "$card" -b -q -S -t 2 -T 1 </dev/null >/dev/null 2>&1 & ;;
+    *) udhcpc -i "$card" -b -q -S -t 2 -T 1 </dev/null >/dev/null 2>&1 ;;
+  esac
 done
 
 # Shared folders: each by its tag below /mnt.
@@ -241,6 +245,8 @@ export interface GuestTask {
   readonly directory?: string;
   /** Tags of shared folders, which appear below /mnt. */
   readonly shares?: readonly string[];
+  /** Network cards, `eth0` and so on, on whose networks nobody has promised to serve addresses. */
+  readonly unserved?: readonly string[];
   /** Environment variables, TERM among them. Names that no shell takes are left out. */
   readonly environment?: Readonly<Record<string, string>>;
 }
@@ -258,6 +264,7 @@ export function overlayCpio(task: GuestTask): Uint8Array {
   const entries: CpioEntry[] = [];
   if (task.size) lines.push(`SIZE=${Math.trunc(task.size.rows)}x${Math.trunc(task.size.columns)}`);
   if (task.shares?.length) lines.push(`SHARES=${quote(task.shares.join(' '))}`);
+  if (task.unserved?.length) lines.push(`UNSERVED=${quote(task.unserved.join(' '))}`);
   if (task.directory !== undefined) lines.push(`DIR=${quote(task.directory)}`);
   if (task.command !== undefined) {
     const command = encoder.encode(task.command.endsWith('\n') ? task.command : `${task.command}\n`);

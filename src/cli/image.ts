@@ -20,8 +20,8 @@ export interface ImageOptions {
 /** Largest image: what ext4 of 4 KiB blocks takes without 64-bit features. */
 const LARGEST_IMAGE = 16 * 1024 * 1024 * MIB;
 
-/** Returns the exit status. @throws UsageError, ConfigError, FileError, GuestError */
-export async function buildImage(guest: string, path: string, options: ImageOptions): Promise<number> {
+/** What is asked for, checked. @throws UsageError, ConfigError */
+export function imageRequest(guest: string, path: string, options: ImageOptions) {
   if (guest !== 'debian') throw new UsageError(`There is no image of "${guest}"; the images are: debian.`);
   const size = parseSize(options.size, '--size');
   if (size < SMALLEST_IMAGE || size > LARGEST_IMAGE || size % MIB !== 0)
@@ -33,6 +33,12 @@ export async function buildImage(guest: string, path: string, options: ImageOpti
     if (!/^[a-z0-9][a-z0-9.+-]+$/.test(name)) throw new UsageError(`--include: "${name}" is no name of a package.`);
   }
   const { arch } = machineConfig({ arch: options.arch });
+  return { path, size, arch: arch as GuestArch, include };
+}
+
+/** Returns the exit status. @throws UsageError, ConfigError, FileError, GuestError */
+export async function buildImage(guest: string, path: string, options: ImageOptions): Promise<number> {
+  const request = imageRequest(guest, path, options);
   const progress = new Progress(process.stderr, false);
   const building = new AbortController();
   const handlers = onUnplannedExit({
@@ -44,18 +50,16 @@ export async function buildImage(guest: string, path: string, options: ImageOpti
   });
   try {
     const { packages, remark } = await buildDebianImage({
-      path,
-      size,
-      arch: arch as GuestArch,
-      include,
+      ...request,
       signal: building.signal,
       onProgress: (message, fraction) =>
         progress.say(message, fraction === undefined ? '' : `${Math.floor(fraction * 100)} %`, true),
     });
     progress.clear();
     if (remark !== undefined) progress.note(remark);
+    const arch = request.arch === 'amd64' ? '' : ` --arch ${request.arch}`;
     progress.note(
-      `${path} has a Debian of ${packages} packages; root has no password: typevisor run debian --disk ${path}`,
+      `${path} has a Debian of ${packages} packages; root has no password: typevisor run debian${arch} --disk ${path}`,
     );
     return Status.ok;
   } catch (error) {

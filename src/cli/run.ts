@@ -156,6 +156,7 @@ async function guestFiles(
     }),
     ...(size !== undefined && { size }),
     shares: config.shares.map(({ tag }) => tag),
+    unserved: config.nets.flatMap(({ kind }, i) => (kind === 'socket' ? [`eth${i}`] : [])),
     ...(process.env.TERM !== undefined && size !== undefined && { environment: { TERM: process.env.TERM } }),
   });
   return {

@@ -117,6 +117,19 @@ describe.skipIf(!hasApt)('a guest of Debian with a network', () => {
     expect(client.stdout).toMatch(/^[0-9a-f]{64} /);
   }, 300_000);
 
+  test('waits for nobody on a cable that has no other end', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'typevisor-wire-'));
+    const net = ['--net', `socket=${join(folder, 's')}`, '--net', 'user'];
+    const command = 'cat /proc/uptime; pidof udhcpc | wc -w; ip -4 -o addr show dev eth1';
+    const { stdout } = await typevisor(['run', 'debian', '--deterministic', ...net, '--', command], { minutes: 4 });
+    rmSync(folder, { recursive: true, force: true });
+    const [uptime, clients, address] = stdout.split('\n');
+    // Guest time, which follows the instructions: asking twice on the cable takes two seconds of it.
+    expect(Number.parseFloat(uptime)).toBeLessThan(2);
+    expect(clients, 'one goes on asking').toBe('1');
+    expect(address).toContain('10.0.2.15/24');
+  }, 300_000);
+
   test("does not reach the host's loopback unless that is allowed", async () => {
     const { stdout } = await withServer(new Uint8Array(8), 0, (port) =>
       typevisor(['run', 'debian', '--net', 'user', '--', `wget -q -O - http://10.0.2.2:${port}/big 2>&1`]),

@@ -12,7 +12,7 @@ import { exitStatus, overlayCpio } from '../../boot/guest-init.js';
 import { formatSize, machineConfig } from '../../config/config.js';
 import { MIB } from '../../config/limits.js';
 import type { Machine } from '../../machine/machine.js';
-import { Apt } from './apt.js';
+import { Apt, type PackageRecord } from './apt.js';
 import { type FetchProgress, fetchDebianGuest, type GuestArch } from './debian.js';
 import { FileError } from './files.js';
 import { defaultCacheDir, GuestCache } from './guest-cache.js';
@@ -110,19 +110,16 @@ async function fetchSystem({ arch, include, signal, onProgress, cacheDir }: Imag
     const apt = await Apt.open({ arch, directory, signal });
     onProgress('Fetching the package lists', 0);
     await apt.update((fraction) => onProgress('Fetching the package lists', fraction));
-    const optional = [...(await apt.show(WHERE_THERE)).keys()];
-    const all = await apt.resolve([...WANTED, ...optional, ...include]);
-    const records = await apt.show(all);
-    const packages = all.map((name) => records.get(name)).filter((record) => record !== undefined);
+    const { packages, tools, base } = await planPackages(apt, include);
     const megabytes = (packages.reduce((sum, { size }) => sum + size, 0) / 1e6).toFixed(0);
     const downloading = `Downloading ${packages.length} packages (${megabytes} MB)`;
     const files = await apt.download(packages, (fraction) => onProgress(downloading, fraction));
     const names = new Map(packages.map(({ name }, i) => [name, basename(files[i])]));
-    const filesOf = async (wanted: readonly string[]) =>
-      (await apt.resolve(wanted)).map((name) => names.get(name)).filter((name) => name !== undefined);
+    const filesOf = (wanted: readonly string[]) =>
+      wanted.map((name) => names.get(name)).filter((name) => name !== undefined);
     const chosen: ImagePackages = {
-      tools: await filesOf(TOOLS),
-      base: await filesOf(BASE),
+      tools: filesOf(tools),
+      base: filesOf(base),
       all: packages.map(({ name }) => names.get(name)!),
       contents: await repack(files, onProgress, signal),
     };
@@ -143,6 +140,26 @@ async function fetchSystem({ arch, include, signal, onProgress, cacheDir }: Imag
           : 'None of this machine’s package sources is Debian’s own, so the new system has none; write /etc/apt/sources.list there.',
     };
   });
+}
+
+export interface PackagePlan {
+  /** All that go onto the disk, in an order in which they can be unpacked. */
+  readonly packages: readonly PackageRecord[];
+  /** Names of those that the guest needs first: to make the file system, and to run dpkg in it. */
+  readonly tools: readonly string[];
+  readonly base: readonly string[];
+}
+
+/** What a system is made of. @param include what somebody wants besides */
+export async function planPackages(
+  apt: Pick<Apt, 'show' | 'resolve'>,
+  include: readonly string[],
+): Promise<PackagePlan> {
+  const optional = [...(await apt.show(WHERE_THERE)).keys()];
+  const all = await apt.resolve([...WANTED, ...optional, ...include]);
+  const records = await apt.show(all);
+  const packages = all.map((name) => records.get(name)).filter((record) => record !== undefined);
+  return { packages, tools: await apt.resolve(TOOLS), base: await apt.resolve(BASE) };
 }
 
 /**

@@ -308,6 +308,20 @@ describe('the socket between machines', () => {
     expect(readdirSync(folder).filter((name) => name.startsWith('.') || name === basename(path))).toEqual([]);
   });
 
+  test('gives whoever has just made the socket the time to listen at it', async () => {
+    const { path } = socketAt();
+    leftOver(path);
+    const one = new Alone(path);
+    const opened = one.network.open();
+    // It has been refused once by now; then somebody listens there.
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    rmSync(path);
+    const server = createServer().listen(path);
+    closing.push(() => server.close());
+    await opened;
+    expect(one.isUp).toBe(true);
+  });
+
   test('can be found again when somebody has removed its socket', async () => {
     const task = socketAt();
     const first = await new Card(task).open();

@@ -11,6 +11,7 @@ import { randomBytes } from 'node:crypto';
 import { existsSync, linkSync, lstatSync, renameSync, rmSync } from 'node:fs';
 import { createConnection, createServer, type Server, type Socket } from 'node:net';
 import { dirname, join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import { ETHERNET_HEADER, HEADER_LENGTH, LONGEST_FRAME } from '../../../devices/virtio/net/header.js';
 import { cutPacket } from '../../../net/segmentation.js';
 import type { ThreadNetwork, ThreadServices } from './network-worker.js';
@@ -45,7 +46,8 @@ export class StreamNetwork implements ThreadNetwork {
 
   /** Connects where somebody listens, else listens. @throws Error with one sentence */
   async #join(): Promise<void> {
-    for (let tries = 0; tries < 3; tries++) {
+    let askedTwice = false;
+    for (let tries = 0; tries < 4; tries++) {
       const connected = await this.#connect();
       if (this.#isClosed) {
         if (connected instanceof Object) connected.destroy();
@@ -56,9 +58,15 @@ export class StreamNetwork implements ThreadNetwork {
         return;
       }
       if (connected !== 'ENOENT' && connected !== 'ECONNREFUSED') throw new Error(this.#sentence(connected));
-      const isStale = connected === 'ECONNREFUSED';
-      if (isStale) this.#checkStale();
-      const code = await this.#listen(isStale);
+      const refused = connected === 'ECONNREFUSED';
+      if (refused) this.#checkSocket();
+      if (refused && !askedTwice) {
+        // Left over, or made this moment: who has bound it may not listen yet.
+        askedTwice = true;
+        await pause(RETRY);
+        continue;
+      }
+      const code = await this.#listen(refused);
       if (code === undefined) return;
       // Somebody else was faster: there is somebody to connect to now.
       if (code !== 'EEXIST') throw new Error(this.#sentence(code));
@@ -74,8 +82,8 @@ export class StreamNetwork implements ThreadNetwork {
     });
   }
 
-  /** Nobody answers: what lies there is left over, if it is a socket. */
-  #checkStale(): void {
+  /** Nobody answers: what lies there must be a socket at least. */
+  #checkSocket(): void {
     try {
       if (!lstatSync(this.#path).isSocket()) throw new Error(this.#sentence('ENOTSOCK'));
     } catch (error) {
@@ -86,7 +94,7 @@ export class StreamNetwork implements ThreadNetwork {
   }
 
   /** @returns the error's code: EEXIST where somebody was faster */
-  async #listen(isStale: boolean): Promise<string | undefined> {
+  async #listen(takesOver: boolean): Promise<string | undefined> {
     const server = createServer((socket) => {
       // A cable has two ends.
       if (this.#peer === undefined) this.#use(socket);
@@ -104,7 +112,7 @@ export class StreamNetwork implements ThreadNetwork {
     }
     try {
       this.#own = lstatSync(draft, { bigint: true }).ino;
-      if (isStale) renameSync(draft, this.#path);
+      if (takesOver) renameSync(draft, this.#path);
       else linkSync(draft, this.#path);
     } catch (error) {
       server.close();
