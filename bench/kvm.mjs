@@ -94,7 +94,7 @@ function exitsThere(host) {
 function doorbells(host) {
   const engine = open(host, DOORBELLS);
   engine.shortcuts.latch(PORT);
-  engine.shortcuts.doorbell(DOORBELL, 2, 1, () => engine.vm.signalMsi(0xfee0_0000, VECTOR));
+  engine.shortcuts.doorbell(DOORBELL, 2, 1, () => engine.controllers.signalMsi(0xfee0_0000, VECTOR));
   return measure(engine, () => engine.vcpus[0].ownExits);
 }
 

@@ -27,7 +27,13 @@ import { requireVersion } from '../devices/persist.js';
 import { DEFAULT_S5_TYPE, PmDevice, type PmPorts, type PmState } from '../devices/pm/pm.js';
 import { cmosMemorySize, RTC_CENTURY, Rtc, type RtcState } from '../devices/rtc/rtc.js';
 import { Uart16550, type UartBackend, type UartState } from '../devices/uart/uart.js';
-import type { EngineControllers, EngineShortcuts, GuestMemory, MsrValue } from '../engine/contract.js';
+import type {
+  EngineControllers,
+  EngineLocalApics,
+  EngineShortcuts,
+  GuestMemory,
+  MsrValue,
+} from '../engine/contract.js';
 import { type AcpiOptions, buildAcpi } from './acpi/index.js';
 import { MmioBus, PortBus, type UnhandledListener } from './bus.js';
 import {
@@ -36,6 +42,7 @@ import {
   ForeignControllers,
   IOAPIC_ID,
   OwnControllers,
+  SplitControllers,
 } from './controllers.js';
 import { type InterruptRouter, PCI_LINK_GSI, PCI_LINK_IRQS, SCI_IRQ, TIMER_GSI } from './interrupts.js';
 import type { E820Entry, MemoryLayout } from './memory-map.js';
@@ -84,6 +91,8 @@ export interface BoardOptions {
   readonly debugConsole?: (byte: number) => void;
   /** Interrupt controllers of the engine's; without them the board has its own. */
   readonly controllers?: EngineControllers | undefined;
+  /** Local APICs of the engine's, where the rest is the board's own. */
+  readonly localApics?: EngineLocalApics | undefined;
   /** Writes that the engine can take without stopping a vCPU. */
   readonly shortcuts?: EngineShortcuts | undefined;
   /** Whether CPUID offers x2APIC. Default true. */
@@ -157,18 +166,21 @@ export class Board {
     // Interrupt controllers and the timer that hangs on them.
     const { cpus, readTsc, tscHz, guestTsc, x2apic, apicTimerHz } = options;
     const tsc = (cpu: number) => ({ hz: tscHz, now: guestTsc === undefined ? readTsc : () => guestTsc(cpu) });
+    const { controllers, localApics } = options;
     this.controllers =
-      options.controllers === undefined
-        ? new OwnControllers({
-            cpus,
-            clock,
-            ports,
-            mmio,
-            tsc,
-            ...(x2apic !== undefined && { x2apic }),
-            ...(apicTimerHz !== undefined && { apicTimerHz }),
-          })
-        : new ForeignControllers(options.controllers, cpus);
+      controllers !== undefined
+        ? new ForeignControllers(controllers, cpus)
+        : localApics !== undefined
+          ? new SplitControllers(localApics, cpus, { clock, ports, mmio })
+          : new OwnControllers({
+              cpus,
+              clock,
+              ports,
+              mmio,
+              tsc,
+              ...(x2apic !== undefined && { x2apic }),
+              ...(apicTimerHz !== undefined && { apicTimerHz }),
+            });
     const interrupts = this.controllers.router;
     this.interrupts = interrupts;
 

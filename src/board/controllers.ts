@@ -6,6 +6,8 @@ import type { Clock, IrqLine } from '../devices/device.js';
 import { IOAPIC_WINDOW, IoApic, type IoApicState } from '../devices/ioapic/index.js';
 import {
   ApicBus,
+  type ApicFabric,
+  type ApicMessage,
   type LapicCpuPort,
   type LapicState,
   LocalApic,
@@ -14,11 +16,13 @@ import {
   MSR_TSC_DEADLINE,
   MSR_X2APIC_FIRST,
   MSR_X2APIC_LAST,
+  msiAddress,
+  msiData,
   type TscSource,
 } from '../devices/lapic/index.js';
 import { Pic8259Pair, type PicState } from '../devices/pic/pic.js';
 import { Pit8254, type PitState } from '../devices/pit/pit.js';
-import type { EngineControllers, MsrValue } from '../engine/contract.js';
+import type { EngineControllers, EngineInterruptState, EngineLocalApics, MsrValue } from '../engine/contract.js';
 import type { MmioBus, PortBus } from './bus.js';
 import { InterruptRouter } from './interrupts.js';
 import * as MAP from './memory-map.js';
@@ -27,11 +31,13 @@ export const IOAPIC_ID = 0;
 /** PCI interrupts and the SCI are levels: IRQ 9, 10 and 11, in the two bytes of the edge/level registers. */
 const LEVEL_IRQS = 0b1110_0000_0000;
 
+/** Each controller where it is: the board's chips, its local APICs, and what the engine has. */
 export interface ControllersState {
-  pic: PicState;
-  pit: PitState;
-  ioapic: IoApicState;
-  lapics: LapicState[];
+  pic?: PicState;
+  pit?: PitState;
+  ioapic?: IoApicState;
+  lapics?: LapicState[];
+  engine?: EngineInterruptState;
 }
 
 export interface Controllers {
@@ -55,11 +61,70 @@ export interface Controllers {
   restore(state: ControllersState): void;
 }
 
-export interface OwnControllersOptions {
-  readonly cpus: number;
+interface ChipsOptions {
   readonly clock: Clock;
   readonly ports: PortBus;
   readonly mmio: MmioBus;
+}
+
+/** What the chips hang on: the way to the local APICs, and the 8259 pair's INTR. */
+interface ChipsWires {
+  readonly fabric: Pick<ApicFabric, 'deliver'>;
+  readonly onLevelEntry?: (pin: number, message: ApicMessage) => void;
+  readonly intr: IrqLine;
+}
+
+/** 8259 pair, IOAPIC and 8254 of the board's own, as they are wired on every PC. */
+class Chips {
+  readonly pic = new Pic8259Pair();
+  readonly ioapic: IoApic;
+  readonly pit: Pit8254;
+  readonly router: InterruptRouter;
+
+  constructor({ clock, ports, mmio }: ChipsOptions, { fabric, onLevelEntry, intr }: ChipsWires) {
+    const { pic } = this;
+    const ioapic = new IoApic({ id: IOAPIC_ID, fabric, ...(onLevelEntry && { onLevelEntry }) });
+    this.ioapic = ioapic;
+    mmio.map(MAP.IOAPIC_BASE, IOAPIC_WINDOW, ioapic, 'IOAPIC');
+    ports.map(0x20, 2, pic.master, '8259 master');
+    ports.map(0xa0, 2, pic.slave, '8259 slave');
+    ports.map(0x4d0, 2, pic.elcr, '8259 edge/level control');
+
+    // Their wires.
+    this.router = new InterruptRouter((irq) => pic.irq(irq), ioapic.pins);
+    const picToIoapic = this.router.gsi(0);
+    pic.onIntr((level) => {
+      intr.set(level);
+      picToIoapic.set(level);
+    });
+
+    this.pit = new Pit8254({ clock, irq0: this.router.isa(0) });
+    ports.map(0x40, 4, this.pit, 'PIT');
+    ports.map(0x61, 1, this.pit.port61, 'system control port B');
+  }
+
+  setUp(): void {
+    this.pic.elcr.portOut(1, 1, LEVEL_IRQS >> 8);
+  }
+
+  save(): Required<Pick<ControllersState, 'pic' | 'pit' | 'ioapic'>> {
+    return { pic: this.pic.save(), pit: this.pit.save(), ioapic: this.ioapic.save() };
+  }
+
+  restore({ pic, pit, ioapic }: ControllersState): void {
+    if (pic === undefined || pit === undefined || ioapic === undefined) throw elsewhere();
+    this.pit.restore(pit);
+    this.pic.restore(pic);
+    this.ioapic.restore(ioapic);
+  }
+}
+
+function elsewhere(): RangeError {
+  return new RangeError('The snapshot has its interrupt controllers elsewhere than this machine.');
+}
+
+export interface OwnControllersOptions extends ChipsOptions {
+  readonly cpus: number;
   readonly tsc: (cpu: number) => TscSource;
   readonly x2apic?: boolean;
   readonly apicTimerHz?: number;
@@ -67,17 +132,14 @@ export interface OwnControllersOptions {
 
 /** Ours. */
 export class OwnControllers implements Controllers {
-  readonly pic = new Pic8259Pair();
   readonly apicBus = new ApicBus();
-  readonly ioapic: IoApic;
   readonly lapics: readonly LocalApic[];
-  readonly pit: Pit8254;
   readonly router: InterruptRouter;
+  private readonly chips: Chips;
 
-  constructor({ cpus, clock, ports, mmio, tsc, x2apic, apicTimerHz }: OwnControllersOptions) {
-    const { pic, apicBus } = this;
-    const ioapic = new IoApic({ id: IOAPIC_ID, fabric: apicBus });
-    this.ioapic = ioapic;
+  constructor(options: OwnControllersOptions) {
+    const { cpus, clock, tsc, x2apic, apicTimerHz } = options;
+    const { apicBus } = this;
     this.lapics = Array.from(
       { length: cpus },
       (_, id) =>
@@ -87,30 +149,15 @@ export class OwnControllers implements Controllers {
           clock,
           fabric: apicBus,
           tsc: tsc(id),
-          acknowledgeExtInt: () => pic.acknowledge(),
+          acknowledgeExtInt: () => this.chips.pic.acknowledge(),
           ...(x2apic !== undefined && { x2apic }),
           ...(apicTimerHz !== undefined && { timerHz: apicTimerHz }),
         }),
     );
     for (const lapic of this.lapics) apicBus.attach(lapic);
-    apicBus.onEoi((vector) => ioapic.eoi(vector));
-    mmio.map(MAP.IOAPIC_BASE, IOAPIC_WINDOW, ioapic, 'IOAPIC');
-    ports.map(0x20, 2, pic.master, '8259 master');
-    ports.map(0xa0, 2, pic.slave, '8259 slave');
-    ports.map(0x4d0, 2, pic.elcr, '8259 edge/level control');
-
-    // Their wires.
-    this.router = new InterruptRouter((irq) => pic.irq(irq), ioapic.pins);
-    const picToIoapic = this.router.gsi(0);
-    const picToLint0 = this.lapics[0].lint0;
-    pic.onIntr((level) => {
-      picToLint0.set(level);
-      picToIoapic.set(level);
-    });
-
-    this.pit = new Pit8254({ clock, irq0: this.router.isa(0) });
-    ports.map(0x40, 4, this.pit, 'PIT');
-    ports.map(0x61, 1, this.pit.port61, 'system control port B');
+    this.chips = new Chips(options, { fabric: apicBus, intr: this.lapics[0].lint0 });
+    apicBus.onEoi((vector) => this.chips.ioapic.eoi(vector));
+    this.router = this.chips.router;
   }
 
   get apicIds(): readonly number[] {
@@ -132,7 +179,7 @@ export class OwnControllers implements Controllers {
 
   setUp(): void {
     this.lapics[0].setVirtualWire();
-    this.pic.elcr.portOut(1, 1, LEVEL_IRQS >> 8);
+    this.chips.setUp();
   }
 
   lapicRead(cpu: number, gpa: number, size: 1 | 2 | 4): number | undefined {
@@ -170,45 +217,29 @@ export class OwnControllers implements Controllers {
   }
 
   save(): ControllersState {
-    return {
-      pic: this.pic.save(),
-      pit: this.pit.save(),
-      ioapic: this.ioapic.save(),
-      lapics: this.lapics.map((lapic) => lapic.save()),
-    };
+    return { ...this.chips.save(), lapics: this.lapics.map((lapic) => lapic.save()) };
   }
 
   restore(state: ControllersState): void {
-    if (state.lapics.length !== this.lapics.length) {
-      throw new RangeError(`The snapshot has ${state.lapics.length} vCPUs; this machine has ${this.lapics.length}.`);
+    const { lapics } = state;
+    if (lapics === undefined) throw elsewhere();
+    if (lapics.length !== this.lapics.length) {
+      throw new RangeError(`The snapshot has ${lapics.length} vCPUs; this machine has ${this.lapics.length}.`);
     }
-    this.pit.restore(state.pit);
-    this.pic.restore(state.pic);
-    this.ioapic.restore(state.ioapic);
+    this.chips.restore(state);
     this.lapics.forEach((lapic, i) => {
-      lapic.restore(state.lapics[i]);
+      lapic.restore(lapics[i]);
     });
   }
 }
 
-/** The engine's: its ports and pages never come out to us, and we drive its inputs. */
-export class ForeignControllers implements Controllers {
-  readonly router: InterruptRouter;
+/** Of the local APICs the engine's: their pages and MSRs never come out to us. */
+abstract class EngineApics implements Controllers {
+  abstract readonly router: InterruptRouter;
   readonly apicIds: readonly number[];
-  private readonly engine: EngineControllers;
 
-  constructor(engine: EngineControllers, cpus: number) {
-    this.engine = engine;
+  constructor(cpus: number) {
     this.apicIds = Array.from({ length: cpus }, (_, id) => id);
-    const line = (set: (level: boolean) => void): IrqLine => ({ set });
-    const pins = Array.from({ length: engine.ioapicPins }, (_, pin) =>
-      line((level) => engine.setIoapicPin(pin, level)),
-    );
-    this.router = new InterruptRouter((irq) => line((level) => engine.setPicInput(irq, level)), pins);
-  }
-
-  deliverMsi(address: number, data: number): void {
-    this.engine.signalMsi(address, data);
   }
 
   attachVcpus(vcpus: readonly LapicCpuPort[]): void {
@@ -217,9 +248,11 @@ export class ForeignControllers implements Controllers {
     }
   }
 
-  setUp(): void {
-    this.engine.setLevelInputs(LEVEL_IRQS);
-  }
+  abstract deliverMsi(address: number, data: number): void;
+  abstract setUp(): void;
+  abstract acknowledge(cpu: number): number;
+  abstract save(): ControllersState;
+  abstract restore(state: ControllersState): void;
 
   lapicRead(): undefined {}
 
@@ -233,22 +266,95 @@ export class ForeignControllers implements Controllers {
     return false;
   }
 
-  acknowledge(): number {
-    return -1;
-  }
-
   readCr8(): number {
     return 0;
   }
 
   writeCr8(): void {}
+}
 
-  save(): never {
-    throw new RangeError('The engine has the interrupt controllers, so the board cannot save them.');
+/** All the engine's: we drive their inputs. */
+export class ForeignControllers extends EngineApics {
+  readonly router: InterruptRouter;
+  private readonly engine: EngineControllers;
+
+  constructor(engine: EngineControllers, cpus: number) {
+    super(cpus);
+    this.engine = engine;
+    const line = (set: (level: boolean) => void): IrqLine => ({ set });
+    const pins = Array.from({ length: engine.ioapicPins }, (_, pin) =>
+      line((level) => engine.setIoapicPin(pin, level)),
+    );
+    this.router = new InterruptRouter((irq) => line((level) => engine.setPicInput(irq, level)), pins);
   }
 
-  restore(): never {
-    throw new RangeError('The engine has the interrupt controllers, so the board cannot restore them.');
+  deliverMsi(address: number, data: number): void {
+    this.engine.signalMsi(address, data);
+  }
+
+  setUp(): void {
+    this.engine.setLevelInputs(LEVEL_IRQS);
+  }
+
+  acknowledge(): number {
+    return -1;
+  }
+
+  save(): ControllersState {
+    return { engine: this.engine.save() };
+  }
+
+  restore({ engine }: ControllersState): void {
+    if (engine === undefined) throw elsewhere();
+    this.engine.restore(engine);
+  }
+}
+
+/** The engine's local APICs, and our chips before them. */
+export class SplitControllers extends EngineApics {
+  readonly router: InterruptRouter;
+  private readonly engine: EngineLocalApics;
+  private readonly chips: Chips;
+  private bootCpu: LapicCpuPort | undefined;
+
+  constructor(engine: EngineLocalApics, cpus: number, options: ChipsOptions) {
+    super(cpus);
+    this.engine = engine;
+    this.chips = new Chips(options, {
+      fabric: { deliver: (message) => engine.signalPin(msiAddress(message), msiData(message)) },
+      onLevelEntry: (pin, message) => engine.routeLevel(pin, msiAddress(message), msiData(message)),
+      // LINT0 of vCPU 0, which its local APIC takes for the 8259 pair's.
+      intr: { set: (level) => this.bootCpu?.setInterruptRequest(level) },
+    });
+    this.router = this.chips.router;
+    engine.onEoi((vector) => this.chips.ioapic.eoi(vector));
+  }
+
+  override attachVcpus(vcpus: readonly LapicCpuPort[]): void {
+    super.attachVcpus(vcpus);
+    this.bootCpu = vcpus[0];
+  }
+
+  deliverMsi(address: number, data: number): void {
+    this.engine.signalMsi(address, data);
+  }
+
+  setUp(): void {
+    this.chips.setUp();
+  }
+
+  acknowledge(): number {
+    return this.chips.pic.acknowledge();
+  }
+
+  save(): ControllersState {
+    return { ...this.chips.save(), engine: this.engine.save() };
+  }
+
+  restore(state: ControllersState): void {
+    if (state.engine === undefined) throw elsewhere();
+    this.chips.restore(state);
+    this.engine.restore(state.engine);
   }
 }
 

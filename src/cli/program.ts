@@ -1,7 +1,7 @@
 /** The command line. Understands arguments; the work is in one file per command, loaded when it is asked for. */
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError, Option } from 'commander';
-import { ARCHITECTURES, ENGINES } from '../config/limits.js';
+import { ARCHITECTURES, ENGINES, IRQCHIPS } from '../config/limits.js';
 import { lendThread, type SpareThread } from '../host/node/kvm/spare-thread.js';
 import { PACKAGE_ROOT } from '../host/node/package.js';
 import type { ImageOptions } from './image.js';
@@ -54,6 +54,9 @@ function program(command: string[] | undefined, end: (status: number) => void): 
     .option('--memory <size>', 'memory, such as 512M or 2G', '512M')
     .option('--cpus <n>', 'virtual processors', '1')
     .addOption(new Option('--engine <engine>', 'what runs the processors').choices(ENGINES).default('auto'))
+    .addOption(
+      new Option('--irqchip <where>', 'where KVM’s interrupt controllers are').choices(IRQCHIPS).default('kernel'),
+    )
     .option('--pin <vcpu:cpu>', 'bind a vCPU’s thread to a processor of the host (KVM); may be repeated', list)
     .addOption(new Option('--arch <arch>', 'kind of processor').choices(ARCHITECTURES).default('amd64'))
     .option('--disk <file>', 'a disk: FILE[,readonly][,format=raw|qcow2]; may be repeated', list)

@@ -16,6 +16,7 @@ export interface RunOptions {
   readonly memory?: string;
   readonly cpus?: string;
   readonly engine?: string;
+  readonly irqchip?: string;
   readonly pin?: readonly string[];
   readonly arch?: string;
   readonly timeout?: string;
@@ -79,6 +80,7 @@ export function understand(
     memory: options.memory === undefined ? undefined : parseSize(options.memory, '--memory'),
     cpus: options.cpus === undefined ? undefined : parseWhole(options.cpus, '--cpus'),
     engine: options.engine,
+    irqchip: options.irqchip,
     pins: options.pin?.map((text) => parsePin(text)),
     arch: options.arch,
     timeout: options.timeout === undefined ? undefined : parseSeconds(options.timeout, '--timeout'),

@@ -10,6 +10,8 @@ export const LARGEST_SOFT_MEMORY = 4032 * MIB;
 export const MOST_CPUS = 16;
 export const DEFAULT_MEMORY = 512 * MIB;
 export const ENGINES = ['auto', 'kvm', 'soft'] as const;
+/** Who has the interrupt controllers: the kernel, the kernel the local APICs alone, or the machine as on the software engine. */
+export const IRQCHIPS = ['kernel', 'split', 'machine'] as const;
 export const ARCHITECTURES = ['amd64', 'i386'] as const;
 export const DISK_FORMATS = ['auto', 'raw', 'qcow2'] as const;
 /** Kinds of devices on the PCI bus, in the order in which they stand there unless that is said. */

@@ -9,6 +9,7 @@ import {
   DEVICE_KINDS,
   DISK_FORMATS,
   ENGINES,
+  IRQCHIPS,
   LARGEST_MEMORY,
   MAC_PATTERN,
   MIB,
@@ -87,6 +88,8 @@ export const MachineConfigSchema = Type.Object(
     cpus: Type.Integer({ minimum: 1, maximum: MOST_CPUS }),
     engine: Type.Enum([...ENGINES]),
     arch: Type.Enum([...ARCHITECTURES]),
+    /** On KVM: where the interrupt controllers are. The software engine's are the machine's. */
+    irqchip: Type.Enum([...IRQCHIPS]),
     /** Processors of the host that vCPUs keep to, by the vCPU's number; only KVM's vCPUs have threads to pin. */
     pins: Type.Array(PinSchema),
     /** Guest time follows the instruction count, date and entropy are fixed: every run is the same. */

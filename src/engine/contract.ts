@@ -277,6 +277,8 @@ export interface Engine {
   readonly countsInstructions: boolean;
   /** Interrupt controllers that the engine has in place of the machine's. */
   readonly controllers?: EngineControllers | undefined;
+  /** Local APICs alone. */
+  readonly localApics?: EngineLocalApics | undefined;
   /** Absent: the engine keeps no such account. */
   readonly dirtyLog?: DirtyLog | undefined;
   /** Writes that the engine can take without stopping the vCPU. */
@@ -296,6 +298,31 @@ export interface EngineControllers {
   signalMsi(address: number, data: number): void;
   /** The 8259 pair's edge/level control registers: a bit for each ISA interrupt that is a level. */
   setLevelInputs(mask: number): void;
+  /** All of them, with what is pending, and the guest's clocks; the vCPUs rest. */
+  save(): EngineInterruptState;
+  /** After the vCPUs' registers. @throws RangeError where it is of another make of machine */
+  restore(state: EngineInterruptState): void;
+}
+
+/**
+ * Local APICs of an engine; 8259 pair, IOAPIC and PIT are the board's. The 8259 pair's interrupts come to vCPU 0 by
+ * `Vcpu.setInterruptRequest` and `ExitSink.acknowledgeInterrupt`.
+ */
+export interface EngineLocalApics {
+  /** A message of a device. @returns whether a local APIC took it, as far as the engine can tell */
+  signalMsi(address: number, data: number): boolean;
+  /** A message of an IOAPIC's pin, as one of a device would look. @returns whether a local APIC took it */
+  signalPin(address: number, data: number): boolean;
+  /** What a pin that is a level sends: its ends are told to `onEoi` from now on. */
+  routeLevel(pin: number, address: number, data: number): void;
+  onEoi(listener: (vector: number) => void): void;
+  save(): EngineInterruptState;
+  restore(state: EngineInterruptState): void;
+}
+
+/** What an engine's interrupt controllers hold, in a form of the engine's. */
+export interface EngineInterruptState {
+  readonly version: number;
 }
 
 /** Writes that an engine can take by itself: they do not come through `ExitSink` then. */

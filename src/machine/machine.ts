@@ -10,6 +10,7 @@ import {
   type Engine,
   type EngineConfig,
   type EngineControllers,
+  type EngineLocalApics,
   type EngineShortcuts,
   type EngineStats,
   type GuestMemory,
@@ -55,6 +56,7 @@ export interface BoardParts {
   readonly cpus: number;
   /** Interrupt controllers that the engine has in place of the board's. */
   readonly controllers: EngineControllers | undefined;
+  readonly localApics: EngineLocalApics | undefined;
   /** Writes that the engine can take by itself. */
   readonly shortcuts: EngineShortcuts | undefined;
   readonly clock: Clock;
@@ -322,6 +324,7 @@ export class Machine<B extends MachineBoard = MachineBoard> {
       memory: engine.memory,
       cpus: config.cpus,
       controllers: engine.controllers,
+      localApics: engine.localApics,
       // What an engine takes by itself is not counted.
       shortcuts: config.detailedExits ? undefined : engine.shortcuts,
       clock,

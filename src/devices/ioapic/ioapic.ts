@@ -37,7 +37,9 @@ const REDIR_WRITABLE = 0x1_afff;
 export interface IoApicOptions {
   /** Initial ID, 0 to 15. */
   id: number;
-  fabric: ApicFabric;
+  fabric: Pick<ApicFabric, 'deliver'>;
+  /** Told what a pin that is a level sends, whenever that changes. */
+  onLevelEntry?: (pin: number, message: ApicMessage) => void;
   /** 11h as on the 82093AA, or 20h with the EOI register. Default 20h. */
   hardwareVersion?: 0x11 | 0x20;
 }
@@ -54,7 +56,8 @@ export interface IoApicState {
 export class IoApic implements MmioDevice, Persist<IoApicState> {
   /** Input pins 0 to 23. */
   readonly pins: readonly IrqLine[];
-  private readonly fabric: ApicFabric;
+  private readonly fabric: Pick<ApicFabric, 'deliver'>;
+  private readonly onLevelEntry: ((pin: number, message: ApicMessage) => void) | undefined;
   private readonly hardwareVersion: number;
   private readonly initialId: number;
   private id: number;
@@ -67,6 +70,7 @@ export class IoApic implements MmioDevice, Persist<IoApicState> {
 
   constructor(options: IoApicOptions) {
     this.fabric = options.fabric;
+    this.onLevelEntry = options.onLevelEntry;
     this.hardwareVersion = options.hardwareVersion ?? 0x20;
     this.initialId = options.id & 15;
     this.id = this.initialId;
@@ -203,6 +207,7 @@ export class IoApic implements MmioDevice, Persist<IoApicState> {
     message.dest = this.high[pin] >>> 24;
     // NMI and ExtINT are edge, whatever the entry says (3.2.4, delivery mode).
     if (message.deliveryMode === DELIVERY_NMI || message.deliveryMode === DELIVERY_EXTINT) message.trigger = 0;
+    if (message.trigger === TRIGGER_LEVEL) this.onLevelEntry?.(pin, message);
   }
 
   private setPin(pin: number, level: boolean): void {

@@ -32,6 +32,16 @@ export interface ApicMessage {
   trigger: number;
 }
 
+/** A message as a write to the local APICs' page (SDM vol. 3, 11.11): where to. */
+export function msiAddress({ dest, destMode }: ApicMessage): number {
+  return 0xfee0_0000 + ((dest & 0xff) << 12) + (destMode === DEST_LOGICAL ? 4 : 0);
+}
+
+/** And what; a level is asserted. */
+export function msiData({ vector, deliveryMode, trigger }: ApicMessage): number {
+  return vector | (deliveryMode << 8) | (trigger === TRIGGER_LEVEL ? 0xc000 : 0);
+}
+
 /** What senders see: the way to all local APICs. */
 export interface ApicFabric {
   /**

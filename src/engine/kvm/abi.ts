@@ -103,6 +103,8 @@ export const SIZE = {
   lapic: 1024,
   irqchip: 520,
   routing: 8,
+  pitState: 112,
+  clock: 48,
 } as const;
 
 // ---- struct kvm_sregs --------------------------------------------------------------------------------------------------
@@ -215,3 +217,7 @@ export const KVM_PIT_SPEAKER_DUMMY = 1;
 /** KVM_GET_VCPU_EVENTS: which parts of the structure hold. */
 export const KVM_VCPUEVENT_VALID_NMI_PENDING = 1;
 export const KVM_VCPUEVENT_VALID_SHADOW = 4;
+/** Pending NMI, SIPI's vector, interrupt shadow. */
+export const KVM_VCPUEVENT_ALL = 7;
+/** struct kvm_vcpu_events: where the flags are. */
+export const EVENTS_FLAGS = 20;

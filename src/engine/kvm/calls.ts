@@ -17,6 +17,8 @@ export interface KvmCalls {
   /** A live view of memory of this process, at most 1 GiB. */
   view(address: bigint, length: number): ArrayBuffer;
   eventfd(): number;
+  /** Adds one to an eventfd. */
+  signal(fd: number): void;
 }
 
 /** Guest RAM in this process: one piece of memory that every thread has at the same address. */

@@ -3,8 +3,12 @@
  * pair and each pin of the IOAPIC gets a GSI of its own, so that the board's wiring is the board's; GSI 0 is what the
  * kernel's PIT drives: input 0, and pin 2, as on every PC.
  */
-import type { EngineControllers } from '../contract.js';
+import type { EngineControllers, EngineInterruptState } from '../contract.js';
 import * as A from './abi.js';
+import { restoreInterrupts, saveInterrupts } from './interrupt-state.js';
+import { MessageLines } from './message-lines.js';
+import { GsiRoutes, type Route } from './routing.js';
+import type { KvmVcpu } from './vcpu.js';
 import type { KvmVm } from './vm.js';
 
 const PINS = 24;
@@ -20,11 +24,16 @@ const PIC_ELCR = 14;
 export class KernelControllers implements EngineControllers {
   readonly ioapicPins = PINS;
   private readonly vm: KvmVm;
+  private readonly vcpus: readonly KvmVcpu[];
+  private readonly lines: MessageLines;
   private readonly line = new DataView(new ArrayBuffer(A.SIZE.irqLevel));
 
-  constructor(vm: KvmVm) {
+  constructor(vm: KvmVm, vcpus: readonly KvmVcpu[]) {
     this.vm = vm;
-    this.route();
+    this.vcpus = vcpus;
+    const routes = new GsiRoutes(vm);
+    routes.set(wiring());
+    this.lines = new MessageLines(vm, routes);
   }
 
   setPicInput(irq: number, level: boolean): void {
@@ -36,7 +45,19 @@ export class KernelControllers implements EngineControllers {
   }
 
   signalMsi(address: number, data: number): void {
-    this.vm.signalMsi(address, data);
+    this.lines.send(address, data);
+  }
+
+  save(): EngineInterruptState {
+    return saveInterrupts(this.vm, this.vcpus);
+  }
+
+  restore(state: EngineInterruptState): void {
+    restoreInterrupts(this.vm, this.vcpus, state);
+  }
+
+  close(): void {
+    this.lines.close();
   }
 
   setLevelInputs(mask: number): void {
@@ -55,24 +76,12 @@ export class KernelControllers implements EngineControllers {
     this.line.setUint32(4, level ? 1 : 0, true);
     this.vm.set(A.KVM_IRQ_LINE, this.line, 'KVM_IRQ_LINE');
   }
+}
 
-  private route(): void {
-    const entries: [gsi: number, chip: number, pin: number][] = [
-      [0, A.KVM_IRQCHIP_PIC_MASTER, 0],
-      [0, A.KVM_IRQCHIP_IOAPIC, TIMER_PIN],
-    ];
-    for (let irq = 0; irq < PIC_INPUTS; irq++)
-      entries.push([GSI_PIC + irq, irq < 8 ? A.KVM_IRQCHIP_PIC_MASTER : A.KVM_IRQCHIP_PIC_SLAVE, irq & 7]);
-    for (let pin = 0; pin < PINS; pin++) entries.push([GSI_IOAPIC + pin, A.KVM_IRQCHIP_IOAPIC, pin]);
-    const table = new DataView(new ArrayBuffer(A.SIZE.routing + entries.length * A.SIZE.routingEntry));
-    table.setUint32(0, entries.length, true);
-    entries.forEach(([gsi, chip, pin], i) => {
-      const at = A.SIZE.routing + i * A.SIZE.routingEntry;
-      table.setUint32(at, gsi, true);
-      table.setUint32(at + 4, A.KVM_IRQ_ROUTING_IRQCHIP, true);
-      table.setUint32(at + 16, chip, true);
-      table.setUint32(at + 20, pin, true);
-    });
-    this.vm.set(A.KVM_SET_GSI_ROUTING, table, 'KVM_SET_GSI_ROUTING');
-  }
+function* wiring(): Generator<readonly [gsi: number, routes: readonly Route[]]> {
+  const route = (chip: number, pin: number): Route => ({ kind: 'pin', chip, pin });
+  yield [0, [route(A.KVM_IRQCHIP_PIC_MASTER, 0), route(A.KVM_IRQCHIP_IOAPIC, TIMER_PIN)]];
+  for (let irq = 0; irq < PIC_INPUTS; irq++)
+    yield [GSI_PIC + irq, [route(irq < 8 ? A.KVM_IRQCHIP_PIC_MASTER : A.KVM_IRQCHIP_PIC_SLAVE, irq & 7)]];
+  for (let pin = 0; pin < PINS; pin++) yield [GSI_IOAPIC + pin, [route(A.KVM_IRQCHIP_IOAPIC, pin)]];
 }

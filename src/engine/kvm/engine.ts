@@ -6,6 +6,7 @@ import type { InstructionHelper } from './completion.js';
 import { KernelControllers } from './controllers.js';
 import { composeCpuid, encodeCpuid } from './cpuid.js';
 import { KvmDirtyLog } from './dirty-log.js';
+import { KernelLocalApics } from './local-apics.js';
 import type { KvmMemory } from './memory.js';
 import { KvmParallel } from './parallel.js';
 import { KvmShortcuts } from './shortcuts.js';
@@ -23,6 +24,7 @@ export class KvmEngine implements Engine {
   readonly vcpus: readonly KvmVcpu[];
   readonly vm: KvmVm;
   readonly controllers: KernelControllers | undefined;
+  readonly localApics: KernelLocalApics | undefined;
   readonly parallel: KvmParallel | undefined;
   readonly shortcuts: KvmShortcuts;
   readonly dirtyLog: KvmDirtyLog;
@@ -43,7 +45,8 @@ export class KvmEngine implements Engine {
     try {
       for (let index = 0; index < config.cpus; index++) vcpus.push(this.createVcpu(config, index));
       for (const vcpu of vcpus) vcpu.reset();
-      if (this.vm.irqchip === 'kernel') this.controllers = new KernelControllers(this.vm);
+      if (this.vm.irqchip === 'kernel') this.controllers = new KernelControllers(this.vm, vcpus);
+      if (this.vm.irqchip === 'split') this.localApics = new KernelLocalApics(this.vm, vcpus);
       // Without local APICs of the kernel's the machine's own want one vCPU at a time.
       if (this.vm.hasLapic) this.parallel = new KvmParallel(host, vcpus);
     } catch (error) {
@@ -69,6 +72,8 @@ export class KvmEngine implements Engine {
     this.closed = true;
     for (const vcpu of this.vcpus) vcpu.close();
     this.shortcuts.close();
+    this.controllers?.close();
+    this.localApics?.close();
     this.vm.close();
   }
 

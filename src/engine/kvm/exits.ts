@@ -49,6 +49,16 @@ export function completeExit(vcpu: KvmVcpu): Exit | undefined {
   }
 }
 
+/** Exits for a port, a register or an MSR: KVM puts what was read where it belongs when it runs the vCPU next. */
+export function takesAnswer(reason: number): boolean {
+  return (
+    reason === A.KVM_EXIT_IO ||
+    reason === A.KVM_EXIT_MMIO ||
+    reason === A.KVM_EXIT_X86_RDMSR ||
+    reason === A.KVM_EXIT_X86_WRMSR
+  );
+}
+
 function port(vcpu: KvmVcpu, page: RunPage): undefined {
   const { sink } = vcpu.vm;
   // Read before the sink is called: what it does may make KVM write the page.

@@ -20,6 +20,7 @@ export const STATE_MSRS: readonly number[] = [
   0xc000_0103, // IA32_TSC_AUX
   0x4b56_4d00, // MSR_KVM_WALL_CLOCK_NEW
   0x4b56_4d01, // MSR_KVM_SYSTEM_TIME_NEW
+  0x4b56_4d04, // MSR_KVM_PV_EOI_EN
 ];
 
 /** struct kvm_regs: where each register of the encoding's order (RAX RCX RDX RBX RSP RBP RSI RDI R8..) lies. */
@@ -148,6 +149,18 @@ export class StateTransfer {
     return { rip: this.regs.getBigUint64(REGS_RIP, true), rflags: this.regs.getBigUint64(REGS_RFLAGS, true) };
   }
 
+  readApicBase(fd: number): bigint {
+    this.get(fd, A.KVM_GET_SREGS, this.sregs, 'KVM_GET_SREGS');
+    return this.sregs.getBigUint64(A.SREGS_APIC_BASE, true);
+  }
+
+  /** Everything else of the structure stays as it is. */
+  writeApicBase(fd: number, base: bigint): void {
+    this.get(fd, A.KVM_GET_SREGS, this.sregs, 'KVM_GET_SREGS');
+    this.sregs.setBigUint64(A.SREGS_APIC_BASE, base, true);
+    this.set(fd, A.KVM_SET_SREGS, this.sregs, 'KVM_SET_SREGS');
+  }
+
   /** No exception is pending or half delivered, and without `keep` no interrupt or NMI is, nor held back. */
   private clearEvents(fd: number, keep: boolean): void {
     const events = new DataView(new ArrayBuffer(A.SIZE.events));
@@ -156,7 +169,7 @@ export class StateTransfer {
       bytesOf(events).fill(0, 0, EVENTS_INTERRUPT);
       events.setUint8(EVENTS_SHADOW, 0);
     }
-    events.setUint32(EVENTS_FLAGS, A.KVM_VCPUEVENT_VALID_NMI_PENDING | A.KVM_VCPUEVENT_VALID_SHADOW, true);
+    events.setUint32(A.EVENTS_FLAGS, A.KVM_VCPUEVENT_VALID_NMI_PENDING | A.KVM_VCPUEVENT_VALID_SHADOW, true);
     this.set(fd, A.KVM_SET_VCPU_EVENTS, events, 'KVM_SET_VCPU_EVENTS');
   }
 
@@ -171,7 +184,7 @@ export class StateTransfer {
       const value = msrs.get(msr);
       return value === undefined ? [] : [[msr, value] as const];
     });
-    if (known.length > 0) this.set(fd, A.KVM_SET_MSRS, msrList(known), 'KVM_SET_MSRS');
+    if (known.length > 0) writeMsrs(this.calls, fd, known);
   }
 
   private get(fd: number, request: number, view: DataView, what: string): void {
@@ -183,14 +196,23 @@ export class StateTransfer {
   }
 }
 
-/** struct kvm_vcpu_events: the exception comes first, then the interrupt with its shadow; the flags. */
+/** struct kvm_vcpu_events: the exception comes first, then the interrupt with its shadow. */
 const EVENTS_INTERRUPT = 8;
 const EVENTS_SHADOW = 11;
-const EVENTS_FLAGS = 20;
 
 /** Which of `msrs` this vCPU has: KVM_GET_MSRS stops at the first that it does not know. */
 export function knownMsrs(calls: KvmCalls, fd: number, msrs: readonly number[]): number[] {
   return msrs.filter((msr) => calls.tryIoctlBytes(fd, A.KVM_GET_MSRS, bytesOf(msrList([[msr, 0n]]))) === 1);
+}
+
+export function readMsr(calls: KvmCalls, fd: number, msr: number): bigint {
+  const list = msrList([[msr, 0n]]);
+  calls.ioctlBytes(fd, A.KVM_GET_MSRS, bytesOf(list), 'KVM_GET_MSRS');
+  return list.getBigUint64(MSR_HEADER + 8, true);
+}
+
+export function writeMsrs(calls: KvmCalls, fd: number, entries: readonly (readonly [number, bigint])[]): void {
+  calls.ioctlBytes(fd, A.KVM_SET_MSRS, bytesOf(msrList(entries)), 'KVM_SET_MSRS');
 }
 
 function msrList(entries: readonly (readonly [msr: number, value: bigint])[]): DataView {
@@ -283,6 +305,7 @@ export function resetState(signature: number, activity: VcpuState['activity']): 
       [0xc000_0103, 0n],
       [0x4b56_4d00, 0n],
       [0x4b56_4d01, 0n],
+      [0x4b56_4d04, 0n],
     ]),
     activity,
   };

@@ -6,7 +6,7 @@ import { type EngineStats, type Exit, type GuestDebug, NO_STATS, type Vcpu, type
 import * as A from './abi.js';
 import type { SharedRam, VcpuThread } from './calls.js';
 import { encodeDebug, NO_DEBUG } from './debug.js';
-import { completeExit } from './exits.js';
+import { completeExit, takesAnswer } from './exits.js';
 import * as M from './mailbox.js';
 import { RunPage } from './run-page.js';
 import { bytesOf, resetState } from './state.js';
@@ -83,6 +83,8 @@ export class KvmVcpu implements Vcpu {
 
   setInterruptRequest(level: boolean): void {
     this.interruptRequest = level;
+    // Where the thread runs by itself nobody else would have it look.
+    if (level && this.vm.hasLapic) this.interrupt();
   }
 
   nmi(): void {
@@ -165,7 +167,7 @@ export class KvmVcpu implements Vcpu {
   enter(): void {
     this.thread ??= this.vm.host.thread(this.index, this.fd, this.run_);
     const { mailbox } = this.thread;
-    if (!this.vm.hasLapic) this.offerInterrupt();
+    if (this.vm.irqchip !== 'kernel') this.offerInterrupt();
     this.unfinished = false;
     Atomics.store(mailbox, M.STATE, M.STATE_RUN);
     Atomics.notify(mailbox, M.STATE);
@@ -182,15 +184,14 @@ export class KvmVcpu implements Vcpu {
   /** The vCPU is out: does what it asks for. @returns an exit that ends `run`; undefined: it may go on */
   complete(): Exit | undefined {
     const error = this.thread === undefined ? 0 : Atomics.load(this.thread.mailbox, M.RESULT);
-    if (!this.vm.hasLapic) this.syncCr8();
+    if (this.vm.irqchip !== 'kernel') this.lookAtPage();
     if (error !== 0) {
       this.page.immediateExit = false;
       if (error === this.vm.eintr) return undefined;
       return { kind: 'error', detail: `KVM_RUN failed with errno ${error}.` };
     }
     const exit = completeExit(this);
-    // A port, a register or an MSR was read: KVM puts the value where it belongs when it runs the vCPU next.
-    this.unfinished = true;
+    this.unfinished = takesAnswer(this.page.reason);
     return exit;
   }
 
@@ -285,14 +286,14 @@ export class KvmVcpu implements Vcpu {
     }
   }
 
-  // ---- interrupts without a kernel's local APIC --------------------------------------------------------------------------
+  // ---- interrupts that the kernel has not itself: all, or with its local APIC alone those of the 8259s ------------------
 
   /** Whether the page's word on interrupts is out of date. */
   private stale = true;
 
   private offerInterrupt(): void {
     const { page, vm } = this;
-    page.cr8 = vm.sink.readCr8(this.index);
+    if (!vm.hasLapic) page.cr8 = vm.sink.readCr8(this.index);
     let wanted = this.interruptRequest;
     if (wanted && !this.stale && !this.unfinished && page.readyForInterrupt) {
       const vector = vm.sink.acknowledgeInterrupt(this.index);
@@ -308,10 +309,11 @@ export class KvmVcpu implements Vcpu {
     page.requestInterruptWindow = wanted;
   }
 
-  private syncCr8(): void {
+  private lookAtPage(): void {
     const { cr8 } = this.page;
     this.stale = false;
     this.nmiPending = false;
+    if (this.vm.hasLapic) return;
     if (cr8 !== this.vm.sink.readCr8(this.index)) this.vm.sink.writeCr8(this.index, cr8);
   }
 
@@ -333,6 +335,11 @@ export class KvmVcpu implements Vcpu {
       : 'running';
   }
 
+  /** KVM_MP_STATE_*, with what only the kernel makes of it. */
+  restoreMpState(state: number): void {
+    this.vm.calls.ioctlBytes(this.fd, A.KVM_SET_MP_STATE, Uint8Array.of(state, 0, 0, 0), 'KVM_SET_MP_STATE');
+  }
+
   private setActivity(activity: VcpuState['activity']): void {
     this.waitsForSipi = activity === 'wait-for-sipi';
     this.halted = activity === 'halted';
@@ -343,7 +350,7 @@ export class KvmVcpu implements Vcpu {
         : activity === 'halted'
           ? A.KVM_MP_STATE_HALTED
           : A.KVM_MP_STATE_RUNNABLE;
-    this.vm.calls.ioctlBytes(this.fd, A.KVM_SET_MP_STATE, Uint8Array.of(state, 0, 0, 0), 'KVM_SET_MP_STATE');
+    this.restoreMpState(state);
   }
 }
 

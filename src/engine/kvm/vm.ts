@@ -113,13 +113,17 @@ export class KvmVm {
     this.calls.ioctlBytes(this.fd, request, bytesOf(view), what);
   }
 
-  /** A message-signalled interrupt, as a device writes it (SDM vol. 3, 11.11). The kernel's local APICs take it. */
-  signalMsi(address: number, data: number): void {
+  /**
+   * A message-signalled interrupt, as a device writes it (SDM vol. 3, 11.11).
+   * @returns whether one of the kernel's local APICs took it
+   */
+  signalMsi(address: number, data: number): boolean {
     const view = this.msi;
     view.setUint32(0, address % 0x1_0000_0000, true);
     view.setUint32(4, Math.floor(address / 0x1_0000_0000), true);
     view.setUint32(8, data, true);
-    this.set(A.KVM_SIGNAL_MSI, view, 'KVM_SIGNAL_MSI');
+    // An error is a message to nobody, as a guest may write it; 0 one that the local APIC holds back.
+    return this.calls.tryIoctlBytes(this.fd, A.KVM_SIGNAL_MSI, bytesOf(view)) > 0;
   }
 
   /** After the vCPUs have gone. */

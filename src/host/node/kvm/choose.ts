@@ -48,7 +48,7 @@ export function kvmFailure(): string | undefined {
 }
 
 /** The KVM engine. @throws EngineError where it can't be had */
-export function chooseKvm({ cpus, pins }: MachineConfig, reason: string): ChosenEngine {
+export function chooseKvm({ cpus, pins, irqchip }: MachineConfig, reason: string): ChosenEngine {
   const missing = pins.find(
     ({ cpu }) => cpu >= availableParallelism() && !existsSync(`/sys/devices/system/cpu/cpu${cpu}`),
   );
@@ -62,7 +62,7 @@ export function chooseKvm({ cpus, pins }: MachineConfig, reason: string): Chosen
     reason,
     create: async (config) => {
       try {
-        const engine = new KvmEngine({ irqchip: 'kernel', ...config }, host);
+        const engine = new KvmEngine({ ...config, irqchip }, host);
         const { sink, tscHz, arch } = config;
         engine.helper = () => {
           const { memory } = engine;

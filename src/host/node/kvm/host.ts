@@ -66,7 +66,8 @@ export class NodeKvmHost implements KvmHost {
     this.poll = new PollSet([this.bell]);
     const { ioctl, ioctlBytes, tryIoctlBytes, close, addressOf, view } = libc;
     const eventfd = () => libc.eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    this.calls = { ioctl, ioctlBytes, tryIoctlBytes, close, addressOf, view, eventfd };
+    const signal = (fd: number) => void libc.tryWrite(fd, this.one);
+    this.calls = { ioctl, ioctlBytes, tryIoctlBytes, close, addressOf, view, eventfd, signal };
     const shared = { bell: this.bell, latches: new SharedArrayBuffer(2 * PORTS) };
     this.latched = new Uint8Array(shared.latches, 0, PORTS);
     this.latches = new Uint8Array(shared.latches, PORTS, PORTS);
