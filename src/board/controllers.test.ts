@@ -69,7 +69,7 @@ test('with local APICs of the engine, the 8259 pair asks vCPU 0 and is acknowled
     ports.out(port, 1, value);
   controllers.router.isa(4).set(true);
   expect(requests).toEqual([true]);
-  expect(controllers.acknowledge(0)).toBe(0x24);
+  expect(controllers.acknowledge()).toBe(0x24);
   expect(requests).toEqual([true, false]);
 });
 

@@ -12,7 +12,8 @@ import { openEngine } from '../bare-metal/engines.js';
 const CODE = 0x1000;
 const DATA = 0x4000;
 const STACK = 0x8000;
-const PATIENCE = 500_000;
+/** Instructions, or on KVM µs of a host that may be busy. */
+const PATIENCE = 10_000_000;
 /** SF, ZF, PF, CF, OF, DF: what the sequences leave defined. AF is not after logic. */
 const FLAGS = 0xcc5n;
 const AREA = 256;
