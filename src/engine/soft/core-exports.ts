@@ -24,6 +24,8 @@ export interface CoreExports {
   lookup(): number;
   /** The block decoded for a RIP under the present mappings, or 0. */
   peekBlock(low: number, high: number): number;
+  /** Jumps between regions are to be searched for anew: a region has come or gone. */
+  forgetLinks(): void;
 }
 
 /** Functions of module "env" (core/env.ts says what each does). */

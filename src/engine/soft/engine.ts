@@ -8,7 +8,7 @@ import type { CoreExports, CoreImports } from './core-exports.js';
 import * as L from './layout.js';
 import { createLinearMemory, SoftMemory } from './memory.js';
 import type { RegionCompiler } from './region/job.js';
-import { REGION_SLOTS, type RegionHost, Regions } from './region/regions.js';
+import { type RegionHost, Regions } from './region/regions.js';
 import { SoftVcpu } from './vcpu.js';
 
 /** What the build made (generate.ts and the core), compiled by the host layer. */
@@ -61,7 +61,7 @@ export class SoftEngine implements Engine {
     this.view = new DataView(this.linear.buffer);
     const core = new WebAssembly.Instance(modules.core, { env: { ...this.#imports(), abort: unreachable } });
     this.core = core.exports as unknown as CoreExports;
-    const table = new WebAssembly.Table({ element: 'anyfunc', initial: REGION_SLOTS });
+    const table = new WebAssembly.Table({ element: 'anyfunc', initial: L.REGION_SLOTS });
     const interpreter = new WebAssembly.Instance(modules.interpreter, {
       env: { memory: this.linear, regions: table },
       core: core.exports,

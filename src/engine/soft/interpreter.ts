@@ -8,7 +8,7 @@ import { ModuleImports } from './emit/module-imports.js';
 import type { HandlerSpec } from './isa/define.js';
 import { jumpCache, noteJump, REGION, regionOf } from './jump.js';
 import * as L from './layout.js';
-import { handOverFlags, linkFunction } from './link.js';
+import { handOverFlags, linkFunction, searchFunction } from './link.js';
 import { FunctionBuilder, type Label } from './wasm/function.js';
 import { ModuleBuilder, type Signature } from './wasm/module.js';
 import type { Expr, ValType } from './wasm/ops.js';
@@ -58,7 +58,8 @@ export function generateInterpreter(
   const module = new ModuleBuilder('interpreter');
   module.importTable('regions');
   const imports = new ModuleImports(module);
-  const settle = imports.index('settleFlags', ['i32', 'i64', 'i64', 'i64'], undefined);
+  const settle = imports.index('settleState', [], undefined);
+  const enter = imports.index('enterRegion', ['i32'], 'i32');
   const coldFunctions = cold.map((h) => coldHandler(h, imports));
   const types = { handler: module.type(HANDLER), region: module.type(REGION) };
   const run = runFunction(hot, fixed, hotCount, imports, types, profileAt, hotEvery);
@@ -67,7 +68,10 @@ export function generateInterpreter(
   const runIndex = module.add(run);
   module.optimizeAtOnce(runIndex);
   module.export('run', runIndex);
-  module.export('link', module.add(linkFunction(REGIONS, types.region, settle)));
+  const search = module.add(searchFunction(REGIONS, types.region, settle, enter));
+  const link = module.add(linkFunction(REGIONS, types.region, search));
+  module.optimizeAtOnce(link);
+  module.export('link', link);
   const names = Array.from({ length: L.H_FIRST_FREE }, (_, i) => `fixed${i}`);
   for (const key of numbers.keys()) names.push(key);
   return { wasm: module.build(1), numberOf: (h) => numbers.get(h.key)!, names };
@@ -202,12 +206,18 @@ function runFunction(
     f.if(w.eqz(w.and(code.get, w.i32c(hotEvery - 1))), () => f.do(core('blockHot', undefined, block.get)));
   };
 
-  /** Jumps between regions count as well (region/link.ts), and come here when it is time. */
+  /** Jumps between regions count as well (link.ts), by LINK_SAMPLE at a time, and come here when it is time. */
   const countEntry = () => {
-    code.set(w.add(w.load('i32', block.get, L.BLK_HEAT), w.i32c(1)));
-    f.do(w.store('i32', block.get, code.get, L.BLK_HEAT));
-    const passed = w.eq(w.and(code.get, w.i32c(L.REGION_HOT_EVERY - 1)), w.i32c(1));
-    f.if(passed, () => f.do(core('blockHot', undefined, block.get)));
+    const heat = (by: number) => {
+      code.set(w.add(w.load('i32', block.get, L.BLK_HEAT), w.i32c(by)));
+      f.do(w.store('i32', block.get, code.get, L.BLK_HEAT));
+    };
+    heat(1);
+    const passed = w.ltU(w.and(code.get, w.i32c(L.REGION_HOT_EVERY - 1)), w.i32c(L.LINK_SAMPLE));
+    f.if(passed, () => {
+      heat(L.LINK_SAMPLE);
+      f.do(core('blockHot', undefined, block.get));
+    });
   };
 
   /** Runs the compiled region that the block is the entry of. Comes back where the interpreter has to go on in a block. */
@@ -217,10 +227,13 @@ function runFunction(
     const before = f.temp('i32');
     // Whoever wants events looked at soon moves COUNT to COUNT_DEFERRED, in regions also.
     const left = w.add(field('i32', L.COUNT), field('i32', L.COUNT_DEFERRED));
-    f.do(w.store('i32', at(0), w.add(field('i32', L.COUNT), w.load('i32_16u', block.get, L.BLK_COUNT)), L.COUNT));
+    count.set(w.add(field('i32', L.COUNT), w.load('i32_16u', block.get, L.BLK_COUNT)));
+    f.do(w.store('i32', at(0), count.get, L.COUNT));
     f.set(before, left);
-    const { slot, entry } = regionOf(f, block.get);
-    code.set(w.callIndirect(REGIONS, types.region, 'i32', slot, [entry]));
+    const mask = core('enterRegion', 'i32', block.get);
+    const { slot, entry } = regionOf(f.let(w.load('i32', block.get, L.BLK_REGION)));
+    const page = field('i64', L.REGS + L.R_PAGE);
+    code.set(w.callIndirect(REGIONS, types.region, 'i32', slot, [entry, page, count.get, mask]));
     // Within a block of the truth where the region has left in mid-block.
     const retired = w.sub(w.localGet(before, 'i32'), left);
     f.do(w.store('i64', at(0), w.add(field('i64', L.STAT_COMPILED), w.extendS(retired)), L.STAT_COMPILED));

@@ -17,12 +17,14 @@ export function jumpCache(f: FunctionBuilder, rip: Expr): { readonly hit: Expr; 
   };
 }
 
-/** What a compiled region takes: which of its entries is meant. COUNT has not paid for the block there. */
-export const REGION: Signature = { params: ['i32'], result: 'i32' };
+/**
+ * What a compiled region takes: which of its entries is meant, the linear address of the page there, what is left of the
+ * slice (not paid for the block there yet), and the mask of its pages (core/region-entry.ts).
+ */
+export const REGION: Signature = { params: ['i32', 'i64', 'i32', 'i32'], result: 'i32' };
 
-/** Slot and entry of the region that a block's header names (BLK_REGION). */
-export function regionOf(f: FunctionBuilder, block: Expr): { readonly slot: Expr; readonly entry: Expr } {
-  const region = f.let(w.load('i32', block, L.BLK_REGION));
+/** Slot and entry of a region, as a block's header names them (BLK_REGION). */
+export function regionOf(region: Expr): { readonly slot: Expr; readonly entry: Expr } {
   return { slot: w.and(region, w.i32c(0xffff)), entry: w.shrU(region, w.i32c(16)) };
 }
 

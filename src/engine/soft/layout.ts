@@ -309,6 +309,30 @@ export const PAGE_BLOCKS = 0x2900000; // 4 MiB
 /** The last jumps that weren't chained: i32 block that jumped, i32 low half of the new RIP; a ring. */
 export const RECENT = 0x2d00000;
 export const RECENT_BYTES = 8192;
+
+// Compiled regions (core/region.ts). Pages of each, REGION_PAGES_STRIDE bytes a slot: a byte per entry, the number of the
+// page that it lies in; then at REGION_PAGE_LIST for each page +0 i64 linear address less the first block's page, +8 i32
+// host address.
+export const REGION_SLOTS = 2048;
+export const REGION_PAGES = 0x2e00000;
+export const REGION_PAGES_STRIDE = 512;
+export const REGION_PAGE_COUNT = 64; // i32
+export const REGION_PAGE_LIST = 68;
+export const REGION_PAGE_SIZE = 12;
+export const REGION_MOST_ENTRIES = 64;
+/** A mask of them and a sign. */
+export const REGION_MOST_PAGES = 31;
+/** By slot, what was found last: +0 i64 linear address of the first block's page, +8 i32 key, +12 i32 mask of pages. */
+export const REGION_FOUND = 0x2f00000;
+export const REGION_FOUND_SIZE = 16;
+// Jumps between regions: RIP -> region, LINK_ENTRIES of 32 bytes: +0 i64 rip, +8 i32 key (0: none), +12 i32 region as in
+// BLK_REGION, +16 i32 mask of its pages that are what they were when it was compiled. A small table that stays in the
+// processor's cache. Index: (rip ^ (rip >> 12)).
+export const LINK_CACHE = 0x2f10000;
+export const LINK_ENTRIES = 4096; // 128 KiB, to 0x2f2ffff
+/** Of the jumps between regions one in so many is counted, for all of them. */
+export const LINK_SAMPLE = 64;
+
 export const RAM_BASE = 0x3000000; // guest RAM, 48 MiB in
 
 // ---- block header (48 bytes) ---------------------------------------------------------------------------------------

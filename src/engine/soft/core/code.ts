@@ -19,7 +19,6 @@ import {
   COUNT,
   CS,
   CUR_BLOCK,
-  EFER,
   H_STALE,
   JUMP,
   LEAVE,
@@ -40,9 +39,6 @@ import {
   STAT_BLOCKS,
   STAT_DECODED,
   STAT_LOOKUPS,
-  TLB_ADDEND,
-  TLB_CUR,
-  TLB_EXEC,
 } from '../layout';
 import { BLOCK_RECORDS, decodeBlock, nextRecord, recordsLeft, resetRecords } from './decode';
 import { regionDropped } from './env';
@@ -50,12 +46,10 @@ import { events } from './events';
 import { x87_resolve } from './float/pointers';
 import { deliverHere } from './interrupts';
 import { initJumpCache, jcConfirm, jcInsert, jcRemove, jcSecond } from './jumpcache';
-import { execGlobal, execHost } from './mmu';
-import { hostForRead } from './physical';
+import { execGlobal, execHost, peekCode } from './mmu';
 import { PAGE2_NODES, PAGE2_NODES_END } from './private';
-import { clearFault, EFER_LMA, giveBack, isCanonical, raise, segBase, segLimit, V_GP, V_UD } from './state';
-import { forbidWrites, tlbEntry } from './tlb';
-import { FETCH, walk } from './walk';
+import { clearFault, giveBack, raise, segBase, segLimit, V_GP, V_UD } from './state';
+import { forbidWrites } from './tlb';
 
 /** The second page's list has nodes of its own; in the lists, their addresses have this bit set. */
 const NODE: u32 = 1;
@@ -157,15 +151,9 @@ function find(host: u32, mode: i32, lin: i64, room: i64, peeks: bool): u32 {
   return 0;
 }
 
-/** Host address of code at a linear address, or 0. Nothing is filled, no bit of a table set. */
 function peekHost(lin: i64): u32 {
-  const set = load<u32>(TLB_CUR);
-  const e = tlbEntry(set, lin);
-  if (load<i64>(e, TLB_EXEC) == (lin & ~0xfff)) return <u32>lin + load<u32>(e, TLB_ADDEND);
-  // A data page may have taken the place.
-  if (load<i32>(EFER) & EFER_LMA && !isCanonical(lin)) return 0;
-  const gpa = walk(lin, FETCH, set, false);
-  return gpa == -1 ? 0 : hostForRead(gpa);
+  const page = peekCode(lin, false);
+  return page ? page + (<u32>lin & 0xfff) : 0;
 }
 
 /** The block decoded for a linear address (RIP where CS.base is 0), or 0. Nothing is filled, no bit of a table set. */

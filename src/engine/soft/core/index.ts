@@ -19,6 +19,7 @@ export * from './misc';
 export { fetchPage, memCommit, memRead, memRmw, memWrite } from './mmu';
 export * from './msr';
 export * from './region';
+export { enterRegion, forgetLinks } from './region-entry';
 export * from './segments';
 export * from './simd';
 export * from './sreg';

@@ -24,6 +24,7 @@ import {
   RAM_BASE,
 } from '../layout';
 import { JC_PAGES_REST, JC_PAGES_RING0 } from './private';
+import { forgetFound } from './region-entry';
 
 // An entry (layout.ts): +0 i64 RIP, +8 i32 block, +12 i32 key.
 const BLOCK = 8;
@@ -52,6 +53,7 @@ export function initJumpCache(): void {
   ring0 = 1;
   rest = 1;
   ring0Local = false;
+  forgetFound();
   jcSetKey();
 }
 
@@ -79,6 +81,11 @@ function stampOf(lin: i64, mode: i32): usize {
 function stamp(lin: i64, mode: i32, global: bool): void {
   store<i32>(stampOf(lin, mode), generationOf(mode));
   if (mode & MODE_CPL0 && !global) ring0Local = true;
+}
+
+/** A translation of code counts that isn't an entry's (region-entry.ts). */
+export function jcStamp(lin: i64, global: bool): void {
+  stamp(lin, load<i32>(MODE), global);
 }
 
 function exchange(a: usize, b: usize): void {

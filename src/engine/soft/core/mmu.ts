@@ -36,7 +36,7 @@ import {
   tlbEntry,
   tlbFill,
 } from './tlb';
-import { FETCH, READ, WRITE, walk, walkError, walkFlags, walkShift } from './walk';
+import { FETCH, READ, W_ACCESSED, W_GLOBAL, WRITE, walk, walkError, walkFlags, walkShift } from './walk';
 
 /** `resolve` found no RAM: the address is MMIO, at mmioGpa. Never a host address. */
 const MMIO: u32 = 1;
@@ -262,6 +262,29 @@ export function fetchPage(lin: i64): i32 {
 export function execGlobal(lin: i64): bool {
   const e = tlbEntry(load<u32>(TLB_CUR), lin);
   return load<i64>(e, TLB_EXEC) == (lin & ~0xfff) && (load<i32>(e, ENTRY_FLAGS) & EF_GLOBAL) != 0;
+}
+
+/** Whether the translation that `peekCode` has just found is global. */
+export let peekedGlobal: bool = false;
+
+/**
+ * Host address of the page of code at `lin`, or 0. Nothing is filled, no bit of a table set.
+ * @param fetched only where a fetch would set none either
+ */
+export function peekCode(lin: i64, fetched: bool): u32 {
+  const page = lin & ~0xfff;
+  const set = load<u32>(TLB_CUR);
+  const e = tlbEntry(set, page);
+  if (load<i64>(e, TLB_EXEC) == page) {
+    peekedGlobal = (load<i32>(e, ENTRY_FLAGS) & EF_GLOBAL) != 0;
+    return <u32>page + load<u32>(e, TLB_ADDEND);
+  }
+  // A data page may have taken the place.
+  if (load<i32>(EFER) & EFER_LMA && !isCanonical(lin)) return 0;
+  const gpa = walk(page, FETCH, set, false);
+  if (gpa == -1 || (fetched && (walkFlags & W_ACCESSED) == 0)) return 0;
+  peekedGlobal = (walkFlags & W_GLOBAL) != 0;
+  return hostForRead(gpa);
 }
 
 // ---- integers with given rights: after each, look at `faulted()` -------------------------------------------------------

@@ -1,6 +1,20 @@
 // What compiled regions call. A region keeps registers in Wasm locals, so nothing in here may look at them: whatever is
 // intricate (devices, page-crossing writes, stores into code) is answered with LEAVE_IT, and the interpreter does it.
-import { AUX_CF, AUX_PDB_SHIFT, AUX_PO, FLAG_AUX, FLAG_RES, LAZY_X, MODE, MODE_64, TLB_CUR } from '../layout';
+import {
+  AUX_CF,
+  AUX_PDB_SHIFT,
+  AUX_PO,
+  FLAG_AUX,
+  FLAG_RES,
+  LAZY_A,
+  LAZY_B,
+  LAZY_KIND,
+  LAZY_R,
+  LAZY_X,
+  MODE,
+  MODE_64,
+  TLB_CUR,
+} from '../layout';
 import { codeAt, findBlock } from './code';
 import { regionHot } from './env';
 import { resolveRead, resolveWrite } from './mmu';
@@ -24,21 +38,35 @@ export function regionWrite(lin: i64, size: i32): u32 {
 /** Kinds of flags that a region leaves to be worked out: operation in bits 3:0, operand size in bytes above. */
 const LOGIC: i32 = 3;
 const FLOAT: i32 = 4; // a comparison of two floats' bits
-const ADD: i32 = 1; // in bits 1:0; bit 2 says that a carry came in, which changes nothing here
+const ADD: i32 = 1; // in bits 1:0
+/** A carry came in: the operands alone do not tell the result. */
+const CARRY: i32 = 4;
 
 /** An operation since then that changes some flags only: in bits 11:8 of the kind, log2 of its size above. */
 const ROL: i32 = 1;
 const ROR: i32 = 2;
 const INC: i32 = 4;
 
-/** Works out the flags that a region has left, and stores them: RES and AUX. */
-export function settleFlags(kind: i32, a: i64, b: i64, r: i64): void {
-  if (kind & 0xff) settleWhole(kind & 0xff, a, b, r);
+/** Works out the flags that a region has left in LAZY_*, and leaves RES and AUX there. */
+export function settleLazy(): void {
+  const kind = load<i32>(LAZY_KIND);
+  if (kind == 0) return;
+  if (kind & 0xff) settleWhole(kind & 0xff, load<i64>(LAZY_A), load<i64>(LAZY_B));
   else {
-    store<i64>(FLAG_RES, a);
-    store<i32>(FLAG_AUX, <i32>b);
+    store<i64>(FLAG_RES, load<i64>(LAZY_A));
+    store<i32>(FLAG_AUX, load<i32>(LAZY_B));
   }
   if (kind >> 8) settlePartial((kind >> 8) & 15, 1 << (kind >> 12), load<i64>(LAZY_X));
+  store<i32>(LAZY_KIND, 0);
+  store<i64>(LAZY_A, load<i64>(FLAG_RES));
+  store<i64>(LAZY_B, <i64>load<u32>(FLAG_AUX));
+}
+
+/** The same, and puts them where everybody else looks for them. */
+export function settleState(): void {
+  settleLazy();
+  store<i64>(FLAG_RES, load<i64>(LAZY_A));
+  store<i32>(FLAG_AUX, load<i32>(LAZY_B));
 }
 
 /** `x`: the operation's result, zero-extended from `size` bytes. */
@@ -63,10 +91,11 @@ function settlePartial(operation: i32, size: i32, x: i64): void {
   store<i32>(FLAG_AUX, (cf << 31) | ((cf ^ overflow) << 30) | (af << 3));
 }
 
-/** result = a op b, operands zero-extended. */
-function settleWhole(kind: i32, a: i64, b: i64, r: i64): void {
+/** Operands are zero-extended; a logic operation has left its result only. */
+function settleWhole(kind: i32, a: i64, b: i64): void {
   const size = kind >> 4;
-  if ((kind & 15) == FLOAT) {
+  const operation = kind & 15;
+  if (operation == FLOAT) {
     settleFloat(
       size == 8 ? reinterpret<f64>(a) : <f64>reinterpret<f32>(<i32>a),
       size == 8 ? reinterpret<f64>(b) : <f64>reinterpret<f32>(<i32>b),
@@ -74,6 +103,7 @@ function settleWhole(kind: i32, a: i64, b: i64, r: i64): void {
     return;
   }
   const op = kind & 3;
+  const r = op == LOGIC ? a : operation & CARRY ? load<i64>(LAZY_R) : op == ADD ? a + b : a - b;
   let aux: i32 = 0;
   if (op != LOGIC) {
     const carries: i64 = op == ADD ? (a & b) | ((a | b) & ~r) : (~a & b) | (~(a ^ b) & r);

@@ -30,6 +30,8 @@ export const W_WRITE = 2;
 export const W_NX = 4;
 export const W_GLOBAL = 8;
 export const W_DIRTY = 16;
+/** Accessed bits are set in all entries: a read or a fetch changes nothing. */
+export const W_ACCESSED = 32;
 export let walkFlags: i32 = 0;
 /** log2 of the page size. */
 export let walkShift: i32 = 12;
@@ -74,7 +76,7 @@ function permitted(rights: i32, access: i32, set: u32): bool {
  */
 export function walk(lin: i64, access: i32, set: u32, touch: bool): i64 {
   if ((load<i32>(CR0) & <i32>CR0_PG) == 0) {
-    walkFlags = W_USER | W_WRITE | W_DIRTY;
+    walkFlags = W_USER | W_WRITE | W_DIRTY | W_ACCESSED;
     walkShift = 12;
     return lin & 0xffffffff;
   }
@@ -91,7 +93,7 @@ function walk32(lin: i64, access: i32, set: u32, touch: bool): i64 {
   if ((pde & PTE_P) == 0) return fail(0, access, set);
   let pteGpa: i64 = -1;
   let leaf = pde;
-  let rights = pde & (PTE_U | PTE_W);
+  let rights = pde & (PTE_U | PTE_W | PTE_A);
   let gpa: i64;
   if (pde & PTE_PS && cr4 & CR4_PSE) {
     // PSE-36: bits 20:13 are physical address bits 39:32; bit 21 is reserved.
@@ -117,7 +119,8 @@ function walk32(lin: i64, access: i32, set: u32, touch: bool): i64 {
     } else if ((leaf & want) != want) physStore32(pdeGpa, leaf | want);
     if (access == WRITE) dirty = true;
   }
-  walkFlags = flags | (dirty ? W_DIRTY : 0) | (leaf & PTE_G && cr4 & CR4_PGE ? W_GLOBAL : 0);
+  const accessed = touch || rights & PTE_A ? W_ACCESSED : 0;
+  walkFlags = flags | accessed | (dirty ? W_DIRTY : 0) | (leaf & PTE_G && cr4 & CR4_PGE ? W_GLOBAL : 0);
   return gpa;
 }
 
@@ -159,7 +162,7 @@ function walk64(lin: i64, access: i32, set: u32, touch: bool): i64 {
     reserved |= 0x7ff0000000000000; // bits 62:52
     shift = 21;
   }
-  let and: i64 = PTE_U | PTE_W;
+  let and: i64 = PTE_U | PTE_W | PTE_A;
   let or: i64 = 0;
   let entry: i64;
   let host: u32;
@@ -193,7 +196,8 @@ function walk64(lin: i64, access: i32, set: u32, touch: bool): i64 {
     mark(host, access == WRITE ? PTE_A | PTE_D : PTE_A);
     if (access == WRITE) dirty = true;
   }
-  walkFlags = flags | (dirty ? W_DIRTY : 0) | (entry & PTE_G && load<i32>(CR4) & CR4_PGE ? W_GLOBAL : 0);
+  const accessed = touch || and & PTE_A ? W_ACCESSED : 0;
+  walkFlags = flags | accessed | (dirty ? W_DIRTY : 0) | (entry & PTE_G && load<i32>(CR4) & CR4_PGE ? W_GLOBAL : 0);
   walkShift = <i32>shift;
   const inside = ((1 as i64) << shift) - 1;
   return (entry & ADDRESS_MASK & ~inside) | (lin & inside);

@@ -1,5 +1,5 @@
 /**
- * Compiles a region: some blocks as one Wasm function, whose argument says which of them is entered. All are entries but
+ * Compiles a region: some blocks as one Wasm function, one of whose arguments says which of them is entered. All are entries but
  * those in a loop, so that what leaves a region for a while comes back into it, and no block need be compiled twice.
  * Registers live in locals from the entry to the exit where there is a loop; the ways between blocks become Wasm's own loops
  * and blocks (graph.ts).
@@ -11,7 +11,7 @@
  */
 import type { CoreImports } from '../emit/machine-emitter.js';
 import { FLOW } from '../isa/flow.js';
-import { jumpCache, REGION } from '../jump.js';
+import { REGION } from '../jump.js';
 import * as L from '../layout.js';
 import { handOverFlags, LINK } from '../link.js';
 import { FunctionBuilder, type Label } from '../wasm/function.js';
@@ -26,11 +26,26 @@ export interface CompiledRegion {
   /** Instructions compiled, for statistics. */
   readonly instructions: number;
   /** Blocks where it may be entered, by the number that says so; undefined: there is nothing compiled at its start. */
-  readonly entries: readonly (number | undefined)[];
+  readonly entries: readonly (RegionEntry | undefined)[];
+  /** The pages that its code lies in, by their bit in the mask that it is given. */
+  readonly pages: readonly RegionPage[];
 }
 
-/** Pages whose mapping one region remembers having checked. */
-const MOST_PAGES = 31;
+export interface RegionEntry {
+  readonly block: number;
+  /** Number of the page that it begins in. */
+  readonly page: number;
+}
+
+export interface RegionPage {
+  /** Linear address, less that of the first block's page. */
+  readonly delta: bigint;
+  /** Host address. */
+  readonly host: number;
+}
+
+/** Bit of #rec. */
+const FAULTED = 1;
 /** Targets of an indirect jump up to which they are compared one by one. */
 const FEW = 3;
 
@@ -63,21 +78,30 @@ class RegionCompiler implements RegionFrame {
   /** The first block, and by their pages the others that are entered from outside. */
   readonly #entries: readonly number[];
   readonly #byAddress = new Map<bigint, number>();
+  /** By linear address: the number of its bit. */
   readonly #pages = new Map<bigint, number>();
+  readonly #pageList: RegionPage[] = [];
   readonly #wrap: (address: bigint) => bigint;
-  // Locals. Ways out: RIP, or with #rec the page and the record to go on at.
+  // Locals. Ways out: RIP, or with #rec the page and the record to go on at, whose bit 0 says that a fault is to be delivered.
+  // 0 until a way out is taken: #rec, #from.
   readonly #rip: number;
   readonly #rec: number;
   readonly #from: number;
-  readonly #faulted: number;
-  readonly #count: number;
-  /** The argument: which of the dispatcher's blocks is next. */
+  /** The arguments (REGION): which of the dispatcher's blocks is next. */
   readonly #next = 0;
-  readonly #checked: number;
+  readonly #page = 1;
+  readonly #count = 2;
+  /** Pages that are the memory that was compiled. Others are left before they are run. */
+  readonly #checked = 3;
+  /** Under which key of the jump cache they are. */
+  readonly #key: number;
+  #usesKey = false;
   readonly #drops: number;
   readonly #condition: number;
   readonly #target: number;
   #exit!: Label;
+  /** Where all ways out in mid-block meet: what registers differ there is little, while at #exit all ways of all blocks meet. */
+  #blockExit!: Label;
   readonly #loops: Label[] = [];
   readonly #merges: Label[] = [];
   /** By block: what all ways here so far agree on, and whether the dispatcher leads here also, which knows nothing. */
@@ -103,7 +127,11 @@ class RegionCompiler implements RegionFrame {
     this.#isDispatched = blocks.map(() => false);
     for (const [i, b] of blocks.entries()) {
       this.#byAddress.set(this.#wrap(b.page + BigInt(b.start)), i);
-      for (const { page } of this.#pagesOf(b)) if (!this.#pages.has(page)) this.#pages.set(page, this.#pages.size);
+      for (const { page, host } of this.#pagesOf(b)) {
+        if (this.#pages.has(page)) continue;
+        this.#pages.set(page, this.#pages.size);
+        this.#pageList.push({ delta: BigInt.asIntN(64, page - blocks[0].page), host });
+      }
     }
     const successors = blocks.map((_, i) => this.#successors(i));
     const page = (i: number) => this.#pages.get(blocks[i].page)!;
@@ -113,9 +141,7 @@ class RegionCompiler implements RegionFrame {
     this.#rip = f.local('i64');
     this.#rec = f.local('i32');
     this.#from = f.local('i32');
-    this.#faulted = f.local('i32');
-    this.#count = f.local('i32');
-    this.#checked = f.local('i32');
+    this.#key = f.local('i32');
     this.#drops = f.local('i32');
     this.#condition = f.local('i32');
     this.#target = f.local('i64');
@@ -150,22 +176,23 @@ class RegionCompiler implements RegionFrame {
     if (this.#useless.has(0)) return undefined;
     this.#epilogue();
     f.inPrologue(() => this.#prologue());
-    const entries = this.#entries.map((i) => (this.#useless.has(i) ? undefined : i));
-    return { body: f, instructions: this.#instructions, entries };
+    const entries = this.#entries.map((block) => {
+      if (this.#useless.has(block)) return undefined;
+      return { block, page: this.#pages.get(this.#blocks[block].page)! };
+    });
+    return { body: f, instructions: this.#instructions, entries, pages: this.#pageList };
   }
 
   #prologue(): void {
     const f = this.#f;
     const e = this.#e;
-    f.set(e.pageLocal, w.load('i64', w.i32c(0), L.REGS + L.R_PAGE));
-    f.set(this.#checked, w.i32c(1));
+    f.set(e.pageLocal, w.localGet(this.#page, 'i64'));
     this.#enterOtherPages();
     f.set(e.tlbLocal, w.load('i32', w.i32c(0), L.TLB_CUR));
-    f.set(this.#count, w.load('i32', w.i32c(0), L.COUNT));
+    if (this.#usesKey) f.set(this.#key, w.load('i32', w.i32c(0), L.JC_KEY));
     f.set(this.#drops, w.load('i32', w.i32c(0), L.REGION_DROPS));
     e.x87.enterAt(this.#entryDepth());
     e.loadRegisters();
-    e.takeOverFlags();
   }
 
   /** How far the x87 stack's top has moved, in the compiled code's count, at the block that is entered. */
@@ -186,12 +213,8 @@ class RegionCompiler implements RegionFrame {
       const block = this.#blocks[index];
       if (block.page === page) continue;
       page = block.page;
-      const bit = this.#pages.get(page)!;
-      f.if(w.geU(next, w.i32c(number)), () => {
-        const here = w.load('i64', w.i32c(0), L.REGS + L.R_PAGE);
-        f.set(this.#e.pageLocal, w.sub(here, w.i64c(page - this.#blocks[0].page)));
-        f.set(this.#checked, w.i32c(bit < MOST_PAGES ? 1 << bit : 0));
-      });
+      const entryPage = w.sub(w.localGet(this.#page, 'i64'), w.i64c(page - this.#blocks[0].page));
+      f.if(w.geU(next, w.i32c(number)), () => f.set(this.#e.pageLocal, entryPage));
     }
   }
 
@@ -200,16 +223,14 @@ class RegionCompiler implements RegionFrame {
     const local = (index: number, type: 'i32' | 'i64') => w.localGet(index, type);
     this.#e.storeRegisters();
     const way = [local(this.#rip, 'i64'), local(this.#from, 'i32'), local(this.#count, 'i32')];
-    f.if(w.eqz(local(this.#rec, 'i32')), () => {
-      this.#e.handOverFlags();
-      f.returnCall(this.#link, way);
-    });
-    this.#e.storeFlags();
+    f.if(w.eqz(local(this.#rec, 'i32')), () => f.returnCall(this.#link, way));
+    this.#e.settleState();
     f.do(w.store('i32', w.i32c(0), local(this.#count, 'i32'), L.COUNT));
     f.do(w.store('i32', w.i32c(0), local(this.#from, 'i32'), L.CUR_BLOCK));
     f.do(w.store('i64', w.i32c(0), local(this.#rip, 'i64'), L.REGS + L.R_PAGE));
-    f.do(w.store('i32', w.i32c(0), local(this.#rec, 'i32'), L.CUR_REC));
-    f.return(w.select(local(this.#faulted, 'i32'), w.i32c(L.FAULT), w.i32c(L.RESUME)));
+    const rec = local(this.#rec, 'i32');
+    f.do(w.store('i32', w.i32c(0), w.and(rec, w.i32c(~FAULTED)), L.CUR_REC));
+    f.return(w.select(w.and(rec, w.i32c(FAULTED)), w.i32c(L.FAULT), w.i32c(L.RESUME)));
   }
 
   /** A node, and behind it what only it dominates. Node 0 is the dispatcher, node n block n - 1. */
@@ -266,6 +287,24 @@ class RegionCompiler implements RegionFrame {
     this.#arrivals[index] ??= e.save();
     this.#payFor(block);
     this.#ending = undefined;
+    let whole = false;
+    f.block((inside) => {
+      f.block((exit) => {
+        this.#blockExit = exit;
+        whole = this.#emitRecords(block, index);
+        if (whole) f.br(inside);
+      });
+      f.set(this.#rip, e.pageAddress());
+      f.set(this.#from, w.i32c(block.header));
+      f.br(this.#exit);
+    });
+    if (whole) this.#goOn(block);
+  }
+
+  /** @returns whether all of them could be compiled: then the block goes on */
+  #emitRecords(block: DecodedBlock, index: number): boolean {
+    const f = this.#f;
+    const e = this.#e;
     this.#first = block.records[0];
     for (const [i, r] of block.records.entries()) {
       if (r.handler === L.H_FALL) {
@@ -278,13 +317,13 @@ class RegionCompiler implements RegionFrame {
         e.restore(state);
         if (this.#first === block.records[0]) this.#useless.add(index);
         this.leaveHere(w.i32c(0));
-        return;
+        return false;
       }
       if (!r.length) continue;
       this.#instructions++;
       this.#first = block.records[i + 1];
     }
-    this.#goOn(block);
+    return true;
   }
 
   /** A slice ends, and events are looked at, where COUNT is used up. */
@@ -300,6 +339,7 @@ class RegionCompiler implements RegionFrame {
     const ending = this.#ending;
     if (!ending) throw new Error(`block ${block.header.toString(16)} does not say where it goes on`);
     if (ending.kind === 'gone') return;
+    this.#e.publishFlags();
     if (ending.kind === 'jump') {
       this.#goToSeen();
       return;
@@ -355,7 +395,7 @@ class RegionCompiler implements RegionFrame {
     }
     this.#arrivals[to] = known ? meetStates(known, state) : state;
     e.publishFlags();
-    if (this.#blocks[to].page !== this.#block.page || this.#blocks[to].host2) this.#checkMapping(this.#blocks[to], rip);
+    if (this.#blocks[to].page !== this.#block.page || this.#blocks[to].host2) this.#checkPages(this.#blocks[to], rip);
     const { nodes, dispatched } = this.#graph;
     const node = nodes[to + 1];
     if (this.#graph.detours(this.#index, to)) {
@@ -385,7 +425,7 @@ class RegionCompiler implements RegionFrame {
     };
     const out = () => {
       again();
-      this.#leaveTo(rip);
+      this.#leaveTo(rip, true);
     };
     const hash = targets.length > FEW ? perfectHash(targets.map((t) => this.#blocks[t].start)) : undefined;
     if (!hash) {
@@ -426,60 +466,48 @@ class RegionCompiler implements RegionFrame {
     return host2 ? [first, { page: this.#wrap(page + 0x1000n), host: host2 }] : [first];
   }
 
-  /**
-   * Other pages: go on only while they are the memory that was compiled. The TLB may have lost them to data pages; the jump
-   * cache is as good, for it loses whatever is mapped anew.
-   */
-  #checkMapping(to: DecodedBlock, rip: Expr): void {
-    const f = this.#f;
-    const pages = this.#pagesOf(to);
-    const numbers = pages.map(({ page }) => this.#pages.get(page)!);
-    const bits = w.i32c(numbers.reduce((all, n) => all | (1 << Math.min(n, MOST_PAGES)), 0));
-    const checked = w.localGet(this.#checked, 'i32');
-    f.if(w.ne(w.and(checked, bits), bits), () => {
-      f.scope(() => {
-        const mapped = pages.map(({ page, host }) => this.#isMapped(page, host)).reduce((all, one) => w.and(all, one));
-        f.if(w.eqz(mapped), () => {
-          const { hit, block } = jumpCache(f, f.let(rip));
-          f.if(w.eqz(w.and(hit, w.eq(block, w.i32c(to.header)))), () => this.#leaveTo(rip));
-        });
-      });
-      const remembered = numbers.reduce((all, n) => (n < MOST_PAGES ? all | (1 << n) : all), 0);
-      if (remembered) f.set(this.#checked, w.or(checked, w.i32c(remembered)));
-    });
+  #maskOf(block: DecodedBlock): number {
+    return this.#pagesOf(block).reduce((mask, { page }) => mask | (1 << this.#pages.get(page)!), 0);
   }
 
-  /** Whether the TLB has this page for execution. */
-  #isMapped(page: bigint, host: number): Expr {
-    const linear = this.#f.let(this.#e.fromEntry(page - this.#blocks[0].page));
-    const entry = this.#e.tlbEntry(linear);
-    const there = w.eq(w.load('i64', entry, L.TLB_EXEC), linear);
-    return w.and(there, w.eq(w.add(w.wrap(linear), w.load('i32', entry, L.TLB_ADDEND)), w.i32c(host)));
+  /** Into other pages only while they are the memory that was compiled. */
+  #checkPages(to: DecodedBlock, rip: Expr): void {
+    const mask = w.i32c(this.#maskOf(to));
+    const isThere = w.and(w.localGet(this.#checked, 'i32'), mask);
+    this.#f.if(w.ne(isThere, mask), () => this.#leaveTo(rip), undefined, false);
   }
 
-  #leaveTo(rip: Expr): void {
+  /** @param indirect the address is known at run time only */
+  #leaveTo(rip: Expr, indirect = false): void {
     const f = this.#f;
-    this.#e.publishFlags();
+    this.#publishOnWayOut();
     f.set(this.#rip, rip);
-    f.set(this.#from, w.i32c(this.#block.header));
-    f.set(this.#rec, w.i32c(0));
+    if (indirect) f.set(this.#from, w.i32c(this.#block.header));
     f.br(this.#exit);
   }
 
-  #leaveAt(record: number): void {
-    const f = this.#f;
+  /** On the way that stays nothing has been published. */
+  #publishOnWayOut(): void {
+    const { flags } = this.#e;
     this.#e.publishFlags();
-    f.set(this.#rip, this.#e.pageAddress());
-    f.set(this.#from, w.i32c(this.#block.header));
-    f.set(this.#rec, w.i32c(record));
-    f.br(this.#exit);
+    this.#e.flags = flags;
+  }
+
+  /** @param faulted 1: to have the pending fault delivered; 0: to go on with the record */
+  #leaveAt(record: number, faulted: Expr): void {
+    const f = this.#f;
+    this.#publishOnWayOut();
+    f.set(
+      this.#rec,
+      faulted.constant === undefined ? w.or(w.i32c(record), faulted) : w.i32c(record | Number(faulted.constant)),
+    );
+    f.br(this.#blockExit);
   }
 
   // ---- RegionFrame -------------------------------------------------------------------------------------------------------------
 
   leaveHere(faulted: Expr): void {
-    this.#f.set(this.#faulted, faulted);
-    this.#leaveAt(this.#first.address);
+    this.#leaveAt(this.#first.address, faulted);
   }
 
   /** Calls a handler with all state written back; leaves the region unless its answer says that it may go on. */
@@ -487,9 +515,8 @@ class RegionCompiler implements RegionFrame {
     const f = this.#f;
     const e = this.#e;
     const put = (value: Expr, address: number) => f.do(w.store(value.type as 'i32' | 'i64', w.i32c(0), value, address));
-    e.settle();
-    e.publishFlags();
     e.storeFlags();
+    e.x87.publish();
     f.later(() => e.storeRegisters());
     put(w.localGet(this.#count, 'i32'), L.COUNT);
     put(w.i32c(this.#block.header), L.CUR_BLOCK);
@@ -515,15 +542,17 @@ class RegionCompiler implements RegionFrame {
     this.#callOut(call, (code) => w.eqz(code));
     f.later(() => e.loadRegisters());
     e.loadFlags();
-    e.flags = 'settled';
     e.forgetChecks();
     get(this.#count, 'i32', L.COUNT);
     get(e.tlbLocal, 'i32', L.TLB_CUR);
-    f.set(this.#checked, w.i32c(0));
+    if (this.#pages.size > 1) {
+      this.#usesKey = true;
+      const unchanged = w.eq(w.localGet(this.#key, 'i32'), w.load('i32', w.i32c(0), L.JC_KEY));
+      f.set(this.#checked, w.select(unchanged, w.localGet(this.#checked, 'i32'), w.i32c(this.#maskOf(this.#block))));
+    }
     // The handler may have written over the code that is running.
-    f.set(this.#faulted, w.i32c(0));
     const dropped = w.ne(w.load('i32', w.i32c(0), L.REGION_DROPS), w.localGet(this.#drops, 'i32'));
-    f.if(dropped, () => this.#leaveAt(this.#following), undefined, false);
+    f.if(dropped, () => this.#leaveAt(this.#following, w.i32c(0)), undefined, false);
   }
 
   get block(): number {

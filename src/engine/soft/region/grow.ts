@@ -11,6 +11,11 @@ const MOST_BLOCKS = 32;
 const MOST_INSTRUCTIONS = 250;
 /** A block belongs to the region when it has run so often. */
 const LEAST_HEAT = L.HOT_EVERY / 4;
+/**
+ * A function of one block of so many instructions is copied rather than jumped to, for going there and back costs as much as
+ * it does: above all, the thunks of position-independent i386 code.
+ */
+const SHORT_LEAF = 8;
 /** Targets of one indirect jump. */
 const MOST_TARGETS = 24;
 
@@ -44,6 +49,7 @@ export function growRegion(code: DecodedCode, rip: bigint, takeAll: boolean): Om
   const index = new Map<bigint, number>();
   const queue = [rip];
   let instructions = 0;
+  const pages = new Set<bigint>();
   const read = (header: number, address: bigint): Grown => {
     const page = address & ~0xfffn;
     const end = view.getUint32(header + L.BLK_END, true);
@@ -54,6 +60,8 @@ export function growRegion(code: DecodedCode, rip: bigint, takeAll: boolean): Om
     const target = relative ? wrap(behind + BigInt(view.getInt32(last + L.REC_IMM, true))) : undefined;
     return { header, page, flow, target, behind };
   };
+  const isShortLeaf = ({ header, flow }: Grown) =>
+    flow === FLOW.return && view.getUint16(header + L.BLK_COUNT, true) <= SHORT_LEAF;
   while (queue.length > 0 && blocks.length < MOST_BLOCKS && instructions < MOST_INSTRUCTIONS) {
     const address = queue.shift()!;
     if (index.has(address)) continue;
@@ -61,9 +69,12 @@ export function growRegion(code: DecodedCode, rip: bigint, takeAll: boolean): Om
     if (header === 0 || view.getUint16(header + L.BLK_HEADER + L.REC_HANDLER, true) === L.H_STALE) continue;
     // What a region is entered at is jumped to, until it turns out how often.
     const hasRegion = view.getUint32(header + L.BLK_REGION, true) !== 0;
-    const belongs = hasRegion ? takeAll : view.getUint32(header + L.BLK_HEAT, true) >= LEAST_HEAT;
-    if (!belongs && blocks.length > 0) continue;
     const block = read(header, address);
+    const belongs = hasRegion ? takeAll || isShortLeaf(block) : view.getUint32(header + L.BLK_HEAT, true) >= LEAST_HEAT;
+    if (!belongs && blocks.length > 0) continue;
+    const own = view.getUint32(header + L.BLK_PAGE2, true) ? [block.page, wrap(block.page + 0x1000n)] : [block.page];
+    if (new Set([...pages, ...own]).size > L.REGION_MOST_PAGES) continue;
+    for (const page of own) pages.add(page);
     index.set(address, blocks.length);
     blocks.push(block);
     instructions += view.getUint16(header + L.BLK_COUNT, true);

@@ -5,7 +5,7 @@
 import { ModuleImports } from '../emit/module-imports.js';
 import type { HandlerSpec } from '../isa/define.js';
 import { ModuleBuilder } from '../wasm/module.js';
-import { compileRegion } from './compile.js';
+import { compileRegion, type RegionEntry, type RegionPage } from './compile.js';
 import { readBlock } from './record.js';
 
 export interface JobBlock {
@@ -31,7 +31,8 @@ export interface CompiledRegionInfo {
   readonly name: string | undefined;
   readonly instructions: number;
   /** See CompiledRegion. */
-  readonly entries: readonly (number | undefined)[];
+  readonly entries: readonly (RegionEntry | undefined)[];
+  readonly pages: readonly RegionPage[];
 }
 
 /** Some regions, which share a module: making one costs as much as compiling a small region. */
@@ -65,10 +66,10 @@ export function compileJobs(jobs: readonly RegionJob[], handlers: readonly (Hand
   });
   const regions = jobs.map(({ id }, i): CompiledRegionInfo => {
     const region = compiled[i];
-    if (!region) return { id, name: undefined, instructions: 0, entries: [] };
+    if (!region) return { id, name: undefined, instructions: 0, entries: [], pages: [] };
     const name = `region${id}`;
     builder.export(name, builder.add(region.body));
-    return { id, name, instructions: region.instructions, entries: region.entries };
+    return { id, name, instructions: region.instructions, entries: region.entries, pages: region.pages };
   });
   const useful = regions.some((r) => r.name !== undefined);
   const bytes = useful ? builder.build(1) : new Uint8Array(0);

@@ -1,7 +1,8 @@
 /**
- * Flags in a region: the operands of whatever set them last, worked out only where somebody reads them. Locals FK (which
- * operation, at run time), FA, FB (its operands, or RES and AUX), FR (its result) and FX (that of a later one which changes
- * some flags only).
+ * Flags in a region: the operands of whatever set them last, worked out only where somebody reads them. Within a block they
+ * are in locals FA, FB (operands, or RES and AUX), FR (result) and FX (that of a later operation which changes some flags
+ * only); between blocks and regions in memory (LAZY_*, layout.ts), for locals that live on would have to be carried along
+ * every way through the region.
  */
 import { MachineEmitter } from '../emit/machine-emitter.js';
 import * as L from '../layout.js';
@@ -11,11 +12,27 @@ import * as w from '../wasm/ops.js';
 import { f32, f64 } from '../wasm/simd.js';
 
 /**
- * Flags as known at compile time: settled in FA (RES) and FB (AUX), an operation's operands, or only known at run time.
- * In bits 15:8 of a number, and of FK, may be an operation that has changed some of the flags since (PARTIAL); then bits
- * 7:0 are 0 for settled ones and UNKNOWN for those known at run time.
+ * What set the flags: nothing since they were settled in FA (RES) and FB (AUX), an operation, or what LAZY_KIND says at run
+ * time. In bits 15:8 of a number, and of LAZY_KIND, may be an operation that has changed some of the flags since (PARTIAL);
+ * then bits 7:0 are 0 for settled ones and UNKNOWN for those known at run time.
  */
-export type FlagState = 'settled' | 'unknown' | number;
+export type FlagKind = 'settled' | 'unknown' | number;
+
+/** What is known of the flags at compile time. */
+export interface FlagState {
+  readonly kind: FlagKind;
+  /** The operands are in locals; else only in memory. */
+  readonly isLocal: boolean;
+  /** The same for FX. */
+  readonly isXLocal: boolean;
+  /** Memory tells all. */
+  readonly isPublished: boolean;
+}
+
+/** In memory, whatever they are. */
+export function flagsInMemory(kind: FlagKind): FlagState {
+  return { kind, isLocal: false, isXLocal: false, isPublished: true };
+}
 
 /** core/region.ts has the same numbers. With a carry in, the operands alone do not give the conditions. */
 const OPERATION = { add: 1, sub: 2, logic: 3, float: 4, adc: 5, sbb: 6 } as const;
@@ -27,17 +44,14 @@ const UNKNOWN = 0xff;
 const kindOf = (operation: number, size: number) => operation | (size << 4);
 
 export abstract class LazyFlagsEmitter extends MachineEmitter {
-  readonly #fk: number;
   readonly #fa: number;
   readonly #fb: number;
   readonly #fr: number;
   readonly #fx: number;
-  #usesX = false;
-  flags: FlagState = 'unknown';
+  flags: FlagState = flagsInMemory('unknown');
 
   constructor(f: FunctionBuilder) {
     super();
-    this.#fk = f.local('i32');
     this.#fa = f.local('i64');
     this.#fb = f.local('i64');
     this.#fr = f.local('i64');
@@ -70,17 +84,21 @@ export abstract class LazyFlagsEmitter extends MachineEmitter {
         }
       },
     );
-    if (changed) this.flags = 'settled';
+    if (changed) this.#now('settled');
   }
 
   // ---- flags -------------------------------------------------------------------------------------------------------------------
 
-  #remember(operation: number, size: number, a: Expr | undefined, b: Expr | undefined, r: Expr): void {
+  #now(kind: FlagKind): void {
+    this.flags = { kind, isLocal: true, isXLocal: true, isPublished: false };
+  }
+
+  #remember(operation: number, size: number, a: Expr, b?: Expr, r?: Expr): void {
     const set = (local: number, value: Expr) => this.f.set(local, w.extendU(value));
-    if (a) set(this.#fa, a);
+    set(this.#fa, a);
     if (b) set(this.#fb, b);
-    set(this.#fr, r);
-    this.flags = kindOf(operation, size);
+    if (r) set(this.#fr, r);
+    this.#now(kindOf(operation, size));
   }
 
   override flagsAdd(size: number, a: Expr, b: Expr, result: Expr, carryIn = false): void {
@@ -94,14 +112,12 @@ export abstract class LazyFlagsEmitter extends MachineEmitter {
   }
 
   override flagsLogic(size: number, result: Expr): void {
-    this.#remember(OPERATION.logic, size, undefined, undefined, result);
+    this.#remember(OPERATION.logic, size, result);
   }
 
   /** ZF, PF, CF of two floats' bits; OF, SF, AF clear. */
   protected flagsFloat(a: Expr, b: Expr): void {
-    this.f.set(this.#fa, w.extendU(a));
-    this.f.set(this.#fb, w.extendU(b));
-    this.flags = kindOf(OPERATION.float, a.type === 'i64' ? 8 : 4);
+    this.#remember(OPERATION.float, a.type === 'i64' ? 8 : 4, a, b);
   }
 
   protected override setFlagsRaw(res: Expr, aux: Expr): void {
@@ -109,16 +125,18 @@ export abstract class LazyFlagsEmitter extends MachineEmitter {
     const x = this.let(aux);
     this.f.set(this.#fa, r);
     this.f.set(this.#fb, w.extendU(x));
-    this.flags = 'settled';
+    this.#now('settled');
   }
 
   override setState(address: number, value: Expr): void {
     if (address === L.FLAG_AUX) {
       this.settle();
       this.f.set(this.#fb, w.extendU(value));
+      this.#now('settled');
     } else if (address === L.FLAG_RES) {
       this.settle();
       this.f.set(this.#fa, value);
+      this.#now('settled');
     } else super.setState(address, value);
   }
 
@@ -142,22 +160,21 @@ export abstract class LazyFlagsEmitter extends MachineEmitter {
 
   /** @param others the kinds that this one doesn't wholly undo: they are settled first */
   #change(operation: number, size: number, result: Expr, others: number): void {
-    if (typeof this.flags === 'number' && this.flags & others) this.settle();
-    const { flags } = this;
-    if (flags === 'unknown') {
-      const mixed = w.and(w.localGet(this.#fk, 'i32'), w.i32c(others));
-      this.f.if(mixed, () => this.#settleByCore(), undefined, false);
+    if (typeof this.flags.kind === 'number' && this.flags.kind & others) this.settle();
+    const { kind, isLocal } = this.flags;
+    if (kind === 'unknown') {
+      const mixed = w.and(this.#stored('i32', L.LAZY_KIND), w.i32c(others));
+      this.f.if(mixed, () => this.f.do(this.invoke('settleLazy', undefined, [])), undefined, false);
     }
-    this.#usesX = true;
     this.f.set(this.#fx, w.extendU(result));
-    const base = flags === 'settled' ? 0 : flags === 'unknown' ? UNKNOWN : flags & 0xff;
-    this.flags = base | (operation << 8) | (Math.log2(size) << 12);
+    const base = kind === 'settled' ? 0 : kind === 'unknown' ? UNKNOWN : kind & 0xff;
+    const whole = base | (operation << 8) | (Math.log2(size) << 12);
+    this.flags = { kind: whole, isLocal, isXLocal: true, isPublished: false };
   }
 
   /** Works the later operation in, once the others are settled. */
-  #settlePartial(partial: number): void {
+  #settlePartial(partial: number, result: Expr): void {
     const size = 1 << (partial >> 4);
-    const result = this.let(this.#operand(this.#fx, size));
     if (partial & (PARTIAL.rol | PARTIAL.ror)) {
       super.flagsRotate(size, result, (partial & PARTIAL.rol) !== 0);
       return;
@@ -167,48 +184,86 @@ export abstract class LazyFlagsEmitter extends MachineEmitter {
     super.flagsStep(size, from, result, by);
   }
 
-  #operand(local: number, size: number): Expr {
-    const value = w.localGet(local, 'i64');
+  #stored(type: 'i32' | 'i64', address: number): Expr {
+    return w.load(type, w.i32c(0), address);
+  }
+
+  #operand(isLocal: boolean, local: number, address: number, size: number): Expr {
+    const value = isLocal ? w.localGet(local, 'i64') : this.#stored('i64', address);
     return size === 8 ? value : w.wrap(value);
+  }
+
+  #a(size: number): Expr {
+    return this.#operand(this.flags.isLocal, this.#fa, L.LAZY_A, size);
+  }
+
+  #b(size: number): Expr {
+    return this.#operand(this.flags.isLocal, this.#fb, L.LAZY_B, size);
+  }
+
+  /** Bits above `size` mean nothing. */
+  #r(size: number): Expr {
+    const { kind, isLocal } = this.flags;
+    const operation = (kind as number) & 15;
+    if (operation === OPERATION.logic) return this.#a(size);
+    if (isLocal || operation === OPERATION.adc || operation === OPERATION.sbb)
+      return this.#operand(isLocal, this.#fr, L.LAZY_R, size);
+    return operation === OPERATION.add ? w.add(this.#a(size), this.#b(size)) : w.sub(this.#a(size), this.#b(size));
+  }
+
+  #x(size: number): Expr {
+    return this.#operand(this.flags.isXLocal, this.#fx, L.LAZY_X, size);
   }
 
   /** Brings the flags into RES and AUX (locals FA and FB). */
   settle(): void {
-    const { flags } = this;
-    if (flags === 'settled') return;
-    if (flags === 'unknown') {
-      this.f.if(w.localGet(this.#fk, 'i32'), () => this.#settleByCore());
-    } else if (flags >> 8) {
-      if ((flags & 0xff) === UNKNOWN) {
+    const { kind, isLocal } = this.flags;
+    if (kind === 'settled') {
+      if (!isLocal) this.#loadSettled();
+    } else if (kind === 'unknown') {
+      this.f.if(this.#stored('i32', L.LAZY_KIND), () => this.f.do(this.invoke('settleLazy', undefined, [])));
+      this.#loadSettled();
+    } else if (kind >> 8) {
+      if ((kind & 0xff) === UNKNOWN) {
         this.publishFlags();
-        this.#settleByCore();
+        this.f.do(this.invoke('settleLazy', undefined, []));
+        this.#loadSettled();
       } else {
-        this.flags = flags & 0xff || 'settled';
+        const partial = kind >> 8;
+        const result = this.let(this.#x(1 << (partial >> 4)));
+        this.flags = { ...this.flags, kind: kind & 0xff || 'settled' };
         this.settle();
-        this.#settlePartial(flags >> 8);
+        this.#settlePartial(partial, result);
       }
-    } else {
-      const size = flags >> 4;
-      if ((flags & 15) === OPERATION.float) {
-        this.#settleFloat(size);
-        this.flags = 'settled';
-        return;
-      }
-      const r = this.let(this.#operand(this.#fr, size));
-      if ((flags & 15) === OPERATION.logic) super.flagsLogic(size, r);
-      else {
-        const a = this.let(this.#operand(this.#fa, size));
-        const b = this.let(this.#operand(this.#fb, size));
-        if ((flags & 3) === OPERATION.add) super.flagsAdd(size, a, b, r);
-        else super.flagsSub(size, a, b, r);
-      }
+    } else this.#settleWhole(kind);
+  }
+
+  #settleWhole(kind: number): void {
+    const size = kind >> 4;
+    if ((kind & 15) === OPERATION.float) {
+      this.#settleFloat(size);
+      return;
     }
-    this.flags = 'settled';
+    const r = this.let(this.#r(size));
+    if ((kind & 15) === OPERATION.logic) super.flagsLogic(size, r);
+    else {
+      const a = this.let(this.#a(size));
+      const b = this.let(this.#b(size));
+      if ((kind & 3) === OPERATION.add) super.flagsAdd(size, a, b, r);
+      else super.flagsSub(size, a, b, r);
+    }
+  }
+
+  /** From LAZY_A and LAZY_B, where they are settled. */
+  #loadSettled(): void {
+    this.f.set(this.#fa, this.#stored('i64', L.LAZY_A));
+    this.f.set(this.#fb, this.#stored('i64', L.LAZY_B));
+    this.flags = { kind: 'settled', isLocal: true, isXLocal: true, isPublished: true };
   }
 
   #settleFloat(size: number): void {
     const native = size === 8 ? f64 : f32;
-    const [a, b] = [this.#fa, this.#fb].map((l) => this.let(native.fromBits(this.#operand(l, size))));
+    const [a, b] = [this.#a(size), this.#b(size)].map((bits) => this.let(native.fromBits(bits)));
     const less = this.let(native.lt(a, b));
     const unordered = this.let(w.eqz(w.or(less, native.ge(a, b))));
     this.flagsZpc(w.or(unordered, native.eq(a, b)), unordered, w.or(unordered, less));
@@ -216,75 +271,52 @@ export abstract class LazyFlagsEmitter extends MachineEmitter {
 
   /** Runs what core does to flags in memory. */
   protected withFlags<T>(body: () => T): T {
-    this.settle();
-    this.#storeSettled();
+    this.storeFlags();
     const result = body();
     this.loadFlags();
-    this.flags = 'settled';
     return result;
   }
 
-  #storeSettled(): void {
-    this.f.do(w.store('i64', w.i32c(0), w.localGet(this.#fa, 'i64'), L.FLAG_RES));
-    this.f.do(w.store('i64_32', w.i32c(0), w.localGet(this.#fb, 'i64'), L.FLAG_AUX));
-  }
-
-  #settleByCore(): void {
-    this.f.later(() => this.#storeX());
-    const args = [w.localGet(this.#fk, 'i32'), ...[this.#fa, this.#fb, this.#fr].map((l) => w.localGet(l, 'i64'))];
-    this.f.do(this.invoke('settleFlags', undefined, args));
-    this.f.set(this.#fa, w.load('i64', w.i32c(0), L.FLAG_RES));
-    this.f.set(this.#fb, w.load('i64_32u', w.i32c(0), L.FLAG_AUX));
-    this.f.set(this.#fk, w.i32c(0));
-  }
-
-  #storeX(): void {
-    if (this.#usesX) this.f.do(w.store('i64', w.i32c(0), w.localGet(this.#fx, 'i64'), L.LAZY_X));
-  }
-
-  /** Makes FK tell at run time what is known now: before every way to another block or out. */
+  /** Makes memory tell what is known now: before every way to another block or out. */
   publishFlags(): void {
-    const { flags } = this;
-    if (flags === 'unknown') return;
-    if (flags === 'settled') this.f.set(this.#fk, w.i32c(0));
-    else if ((flags & 0xff) !== UNKNOWN) this.f.set(this.#fk, w.i32c(flags));
+    const { kind, isLocal, isXLocal, isPublished } = this.flags;
+    if (isPublished || kind === 'unknown') return;
+    const put = (local: number, address: number) =>
+      this.f.do(w.store('i64', w.i32c(0), w.localGet(local, 'i64'), address));
+    const number = kind === 'settled' ? 0 : kind;
+    const base = number & 0xff;
+    const operation = base & 15;
+    if (base !== UNKNOWN) this.f.do(w.store('i32', w.i32c(0), w.i32c(number), L.LAZY_KIND));
     else {
-      const base = w.and(w.localGet(this.#fk, 'i32'), w.i32c(0xff));
-      this.f.set(this.#fk, w.or(base, w.i32c(flags & ~0xff)));
+      const known = w.and(this.#stored('i32', L.LAZY_KIND), w.i32c(0xff));
+      this.f.do(w.store('i32', w.i32c(0), w.or(known, w.i32c(number & ~0xff)), L.LAZY_KIND));
     }
+    if (isLocal && base !== UNKNOWN) {
+      put(this.#fa, L.LAZY_A);
+      if (operation !== OPERATION.logic) put(this.#fb, L.LAZY_B);
+      if (operation === OPERATION.adc || operation === OPERATION.sbb) put(this.#fr, L.LAZY_R);
+    }
+    if (number >> 8 && isXLocal) put(this.#fx, L.LAZY_X);
+    this.flags = { ...this.flags, isPublished: true };
   }
 
   /** From the state in memory, where they are worked out. */
   loadFlags(): void {
     this.f.set(this.#fa, w.load('i64', w.i32c(0), L.FLAG_RES));
     this.f.set(this.#fb, w.load('i64_32u', w.i32c(0), L.FLAG_AUX));
-    this.f.set(this.#fk, w.i32c(0));
+    this.#now('settled');
   }
 
+  /** Into the state in memory. */
   storeFlags(): void {
-    this.f.if(
-      w.localGet(this.#fk, 'i32'),
-      () => this.#settleByCore(),
-      () => this.#storeSettled(),
-    );
+    this.settle();
+    this.f.do(w.store('i64', w.i32c(0), w.localGet(this.#fa, 'i64'), L.FLAG_RES));
+    this.f.do(w.store('i64_32', w.i32c(0), w.localGet(this.#fb, 'i64'), L.FLAG_AUX));
   }
 
-  /** As the region before has left them. */
-  takeOverFlags(): void {
-    this.f.set(this.#fk, w.load('i32', w.i32c(0), L.LAZY_KIND));
-    this.f.set(this.#fa, w.load('i64', w.i32c(0), L.LAZY_A));
-    this.f.set(this.#fb, w.load('i64', w.i32c(0), L.LAZY_B));
-    this.f.set(this.#fr, w.load('i64', w.i32c(0), L.LAZY_R));
-    // Where the region has nothing to do with it, it stays in memory for the next.
-    if (this.#usesX) this.f.set(this.#fx, w.load('i64', w.i32c(0), L.LAZY_X));
-  }
-
-  handOverFlags(): void {
-    this.f.do(w.store('i32', w.i32c(0), w.localGet(this.#fk, 'i32'), L.LAZY_KIND));
-    this.f.do(w.store('i64', w.i32c(0), w.localGet(this.#fa, 'i64'), L.LAZY_A));
-    this.f.do(w.store('i64', w.i32c(0), w.localGet(this.#fb, 'i64'), L.LAZY_B));
-    this.f.do(w.store('i64', w.i32c(0), w.localGet(this.#fr, 'i64'), L.LAZY_R));
-    this.#storeX();
+  /** From LAZY_* into the state in memory, worked out: where a region is left in mid-block. */
+  settleState(): void {
+    this.f.do(this.invoke('settleState', undefined, []));
   }
 
   override condition(code: number): Expr {
@@ -293,51 +325,51 @@ export abstract class LazyFlagsEmitter extends MachineEmitter {
 
   /** Conditions straight from the operands of the last operation. */
   #direct(code: number): Expr | undefined {
-    const { flags } = this;
-    if (typeof flags !== 'number') return undefined;
-    if (flags >> 8) return this.#afterPartial(code, flags);
-    const size = flags >> 4;
-    const operation = flags & 15;
-    const value = (local: number) => this.#operand(local, size);
-    const signed = (local: number) => this.signExtend(value(local), size);
+    const { kind } = this.flags;
+    if (typeof kind !== 'number') return undefined;
+    if (kind >> 8) return this.#afterPartial(code, kind);
+    const size = kind >> 4;
+    const operation = kind & 15;
+    const signed = (value: Expr) => this.signExtend(value, size);
     const zero = w.intc(size === 8 ? 'i64' : 'i32', 0);
-    const result = () => this.zeroExtend(value(this.#fr), size);
+    const [a, b, r] = [() => this.#a(size), () => this.#b(size), () => this.#r(size)];
+    const result = () => this.zeroExtend(r(), size);
     const not = (e: Expr | undefined) => (e && code & 1 ? w.eqz(e) : e);
     const which = code >> 1;
     if (operation === OPERATION.float) return not(this.#float(which, size));
-    if (which === 2) return not(operation === OPERATION.sub ? w.eq(value(this.#fa), value(this.#fb)) : w.eqz(result()));
-    if (which === 4) return not(w.ltS(signed(this.#fr), zero));
+    if (which === 2) return not(operation === OPERATION.sub ? w.eq(a(), b()) : w.eqz(result()));
+    if (which === 4) return not(w.ltS(signed(r()), zero));
     if (operation === OPERATION.sub) {
-      if (which === 1) return not(w.ltU(value(this.#fa), value(this.#fb)));
-      if (which === 3) return not(w.leU(value(this.#fa), value(this.#fb)));
-      if (which === 6) return not(w.ltS(signed(this.#fa), signed(this.#fb)));
-      if (which === 7) return not(w.leS(signed(this.#fa), signed(this.#fb)));
+      if (which === 1) return not(w.ltU(a(), b()));
+      if (which === 3) return not(w.leU(a(), b()));
+      if (which === 6) return not(w.ltS(signed(a()), signed(b())));
+      if (which === 7) return not(w.leS(signed(a()), signed(b())));
     } else if (operation === OPERATION.logic) {
       if (which === 0 || which === 1) return not(w.i32c(0));
       if (which === 3) return not(w.eqz(result()));
-      if (which === 6) return not(w.ltS(signed(this.#fr), zero));
-      if (which === 7) return not(w.leS(signed(this.#fr), zero));
-    } else if (operation === OPERATION.add && which === 1) return not(w.ltU(result(), value(this.#fa)));
+      if (which === 6) return not(w.ltS(signed(r()), zero));
+      if (which === 7) return not(w.leS(signed(r()), zero));
+    } else if (operation === OPERATION.add && which === 1) return not(w.ltU(result(), a()));
     return undefined;
   }
 
-  #afterPartial(code: number, flags: number): Expr | undefined {
-    const partial = flags >> 8;
+  #afterPartial(code: number, kind: number): Expr | undefined {
+    const partial = kind >> 8;
     const size = 1 << (partial >> 4);
     const which = code >> 1;
     const not = (e: Expr) => (code & 1 ? w.eqz(e) : e);
-    const result = this.#operand(this.#fx, size);
+    const result = this.#x(size);
     const constant = (value: number) => w.intc(result.type, value);
     if (partial & (PARTIAL.rol | PARTIAL.ror)) {
       const at = partial & PARTIAL.rol ? 0 : size * 8 - 1;
       if (which === 1) return not(w.and(w.wrap(w.shrU(result, constant(at))), w.i32c(1)));
-      return which === 2 || which === 4 ? this.#before(code, flags) : undefined;
+      return which === 2 || which === 4 ? this.#before(code, kind) : undefined;
     }
     const by = partial & PARTIAL.inc ? 1 : -1;
     const from = () => this.signExtend(w.sub(result, constant(by)), size);
     switch (which) {
       case 1:
-        return this.#before(code, flags);
+        return this.#before(code, kind);
       case 2:
         return not(w.eqz(this.zeroExtend(result, size)));
       case 4:
@@ -352,10 +384,11 @@ export abstract class LazyFlagsEmitter extends MachineEmitter {
   }
 
   /** A condition on flags that the later operation has left alone. */
-  #before(code: number, flags: number): Expr | undefined {
-    const base = flags & 0xff;
+  #before(code: number, kind: number): Expr | undefined {
+    const base = kind & 0xff;
     if (base === 0 || base === UNKNOWN) return undefined;
-    this.flags = base;
+    const { flags } = this;
+    this.flags = { ...flags, kind: base };
     const condition = this.#direct(code);
     this.flags = flags;
     return condition;
@@ -364,7 +397,7 @@ export abstract class LazyFlagsEmitter extends MachineEmitter {
   /** Conditions of a comparison of floats: whatever is not ordered counts as below and equal. */
   #float(which: number, size: number): Expr | undefined {
     const native = size === 8 ? f64 : f32;
-    const [a, b] = [this.#fa, this.#fb].map((l) => native.fromBits(this.#operand(l, size)));
+    const [a, b] = [this.#a(size), this.#b(size)].map((bits) => native.fromBits(bits));
     switch (which) {
       case 0:
       case 4:

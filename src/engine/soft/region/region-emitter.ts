@@ -10,7 +10,7 @@ import { multiplyAddsAreFused } from '../wasm/fused.js';
 import type { Expr, ValType } from '../wasm/ops.js';
 import * as w from '../wasm/ops.js';
 import { f32, f32x4, f64, f64x2, i8x16, i16x8, i32x4, i64x2, zero } from '../wasm/simd.js';
-import type { FlagState } from './lazy-flags.js';
+import { type FlagState, flagsInMemory } from './lazy-flags.js';
 import type { DecodedRecord } from './record.js';
 import { type RegionFrame, RegionRegisters, Unsupported } from './region-registers.js';
 import { meetLanes, UPPER, VectorFile } from './vector-file.js';
@@ -33,7 +33,7 @@ export interface RegionState {
 /** Of two ways to the same block: what holds on both. */
 export function meetStates(a: RegionState, b: RegionState): RegionState {
   return {
-    flags: a.flags === b.flags ? a.flags : 'unknown',
+    flags: flagsInMemory(a.flags.kind === b.flags.kind ? a.flags.kind : 'unknown'),
     x87: { ...meetStacks(a.x87, b.x87), note: undefined },
     lanes: meetLanes(a.lanes, b.lanes),
     checked: new Set([...a.checked].filter((at) => b.checked.has(at))),
@@ -98,10 +98,11 @@ export class RegionEmitter extends RegionRegisters {
   enterBlock(state: RegionState | undefined, all: boolean): void {
     this.#vectors.abandon();
     this.forgetChecks();
-    this.flags = 'unknown';
+    this.flags = flagsInMemory('unknown');
     this.x87.enterBlock(state?.x87);
     if (!state) return;
-    if (all) this.restore({ ...state, x87: { ...state.x87, note: undefined } });
+    const flags = flagsInMemory(state.flags.kind);
+    if (all) this.restore({ ...state, flags, x87: { ...state.x87, note: undefined } });
     else this.x87.forget();
   }
 

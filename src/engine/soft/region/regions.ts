@@ -11,8 +11,6 @@ import type { CompiledRegionInfo, RegionAnswer, RegionCompiler, RegionJob } from
 const MOST_PENDING = 8;
 const MOST_PENDING_HOT = 24;
 const REALLY_HOT = 16 * L.HOT_EVERY;
-/** Slots of the table; when they are used up, all regions go. Slot 0 stays empty: it stands for no region. */
-export const REGION_SLOTS = 2048;
 
 /** Instructions after which a guest is no young one any more: two or three boots. */
 const YOUTH = 1e9;
@@ -97,7 +95,8 @@ export class Regions {
 
   constructor(host: RegionHost) {
     this.#host = host;
-    this.#free = Array.from({ length: REGION_SLOTS - 1 }, (_, i) => REGION_SLOTS - 1 - i);
+    // When they are used up, all regions go. Slot 0 stays empty: it stands for no region.
+    this.#free = Array.from({ length: L.REGION_SLOTS - 1 }, (_, i) => L.REGION_SLOTS - 1 - i);
   }
 
   /** Installs what the compiler has ready: between slices. */
@@ -203,7 +202,7 @@ export class Regions {
   }
 
   #enter(
-    { id, name, instructions, entries }: CompiledRegionInfo,
+    { id, name, instructions, entries, pages }: CompiledRegionInfo,
     functions: WebAssembly.Instance['exports'] | undefined,
   ): void {
     const pending = this.#pending.get(id);
@@ -230,10 +229,26 @@ export class Regions {
     };
     table.set(region.slot, functions[name]);
     this.#hold(region);
-    for (const [number, index] of entries.entries())
-      if (index !== undefined) this.#lead(region.blocks[index], region, number);
+    this.#describe(region.slot, entries, pages);
+    for (const [number, entry] of entries.entries()) if (entry) this.#lead(region.blocks[entry.block], region, number);
+    this.#host.core.forgetLinks();
     this.stats.compiled++;
     this.stats.instructions += instructions;
+  }
+
+  /** For core/region-entry.ts. */
+  #describe(slot: number, entries: CompiledRegionInfo['entries'], pages: CompiledRegionInfo['pages']): void {
+    const { view } = this.#host;
+    const at = L.REGION_PAGES + slot * L.REGION_PAGES_STRIDE;
+    for (const [number, entry] of entries.entries()) view.setUint8(at + number, entry?.page ?? 0);
+    view.setUint32(at + L.REGION_PAGE_COUNT, pages.length, true);
+    for (const [number, { delta, host }] of pages.entries()) {
+      const page = at + L.REGION_PAGE_LIST + number * L.REGION_PAGE_SIZE;
+      view.setBigInt64(page, delta, true);
+      view.setUint32(page + 8, host, true);
+    }
+    // What was found for who had the slot before.
+    view.setUint32(L.REGION_FOUND + slot * L.REGION_FOUND_SIZE + 8, 0, true);
   }
 
   /** From now on a block's header leads into this region. One that nothing leads into any more goes. */
@@ -283,6 +298,7 @@ export class Regions {
       this.#byEntry.delete(block);
     }
     table.set(holder.slot, null);
+    this.#host.core.forgetLinks();
     this.#free.push(holder.slot);
     this.stats.dropped++;
   }
