@@ -18,8 +18,10 @@ import { FunctionBuilder, type Label } from '../wasm/function.js';
 import type { Expr } from '../wasm/ops.js';
 import * as w from '../wasm/ops.js';
 import { type FlowGraph, flowGraph, isOnCycle } from './graph.js';
+import { type RegionPage, RegionPages } from './pages.js';
 import { type DecodedBlock, type DecodedRecord, targetOf } from './record.js';
 import { meetStates, RegionEmitter, type RegionFrame, type RegionState, Unsupported } from './region-emitter.js';
+import { emitSwitch } from './switch.js';
 
 export interface CompiledRegion {
   readonly body: FunctionBuilder;
@@ -37,18 +39,8 @@ export interface RegionEntry {
   readonly page: number;
 }
 
-export interface RegionPage {
-  /** Linear address, less that of the first block's page. */
-  readonly delta: bigint;
-  /** Host address. */
-  readonly host: number;
-}
-
 /** Bit of #rec. */
 const FAULTED = 1;
-/** Targets of an indirect jump up to which they are compared one by one. */
-const FEW = 3;
-
 /**
  * @param blocks the entry first
  * @param indirect by block, the blocks that its indirect jump or return has been seen to go to
@@ -78,9 +70,7 @@ class RegionCompiler implements RegionFrame {
   /** The first block, and by their pages the others that are entered from outside. */
   readonly #entries: readonly number[];
   readonly #byAddress = new Map<bigint, number>();
-  /** By linear address: the number of its bit. */
-  readonly #pages = new Map<bigint, number>();
-  readonly #pageList: RegionPage[] = [];
+  readonly #pages: RegionPages;
   readonly #wrap: (address: bigint) => bigint;
   // Locals. Ways out: RIP, or with #rec the page and the record to go on at, whose bit 0 says that a fault is to be delivered.
   // 0 until a way out is taken: #rec, #from.
@@ -125,16 +115,10 @@ class RegionCompiler implements RegionFrame {
     this.#wrap = (a) => BigInt.asUintN(long ? 64 : 32, a);
     this.#arrivals = blocks.map(() => undefined);
     this.#isDispatched = blocks.map(() => false);
-    for (const [i, b] of blocks.entries()) {
-      this.#byAddress.set(this.#wrap(b.page + BigInt(b.start)), i);
-      for (const { page, host } of this.#pagesOf(b)) {
-        if (this.#pages.has(page)) continue;
-        this.#pages.set(page, this.#pages.size);
-        this.#pageList.push({ delta: BigInt.asIntN(64, page - blocks[0].page), host });
-      }
-    }
+    this.#pages = new RegionPages(blocks, this.#wrap);
+    for (const [i, b] of blocks.entries()) this.#byAddress.set(this.#wrap(b.page + BigInt(b.start)), i);
     const successors = blocks.map((_, i) => this.#successors(i));
-    const page = (i: number) => this.#pages.get(blocks[i].page)!;
+    const page = (i: number) => this.#pages.numberOf(blocks[i]);
     const others = blocks.map((_, i) => i).filter((i) => i > 0 && !isOnCycle(successors, i));
     this.#entries = [0, ...others.sort((a, b) => page(a) - page(b) || a - b)];
     this.#graph = flowGraph(successors, this.#entries);
@@ -178,9 +162,9 @@ class RegionCompiler implements RegionFrame {
     f.inPrologue(() => this.#prologue());
     const entries = this.#entries.map((block) => {
       if (this.#useless.has(block)) return undefined;
-      return { block, page: this.#pages.get(this.#blocks[block].page)! };
+      return { block, page: this.#pages.numberOf(this.#blocks[block]) };
     });
-    return { body: f, instructions: this.#instructions, entries, pages: this.#pageList };
+    return { body: f, instructions: this.#instructions, entries, pages: this.#pages.list };
   }
 
   #prologue(): void {
@@ -415,64 +399,23 @@ class RegionCompiler implements RegionFrame {
     const targets = this.#indirect[this.#index];
     const rip = w.localGet(this.#target, 'i64');
     const again = this.#place();
-    const addressOf = (to: number) => {
-      const b = this.#blocks[to];
-      return e.fromEntry(b.page - this.#blocks[0].page + BigInt(b.start));
-    };
-    const goTo = (to: number) => {
-      again();
-      this.#goToBlock(to, rip);
-    };
-    const out = () => {
+    const cases = targets.map((to) => {
+      const { page, start } = this.#blocks[to];
+      const go = () => {
+        again();
+        this.#goToBlock(to, rip);
+      };
+      return { offset: start, address: () => e.fromEntry(page - this.#blocks[0].page + BigInt(start)), go };
+    });
+    emitSwitch(f, rip, cases, () => {
       again();
       this.#leaveTo(rip, true);
-    };
-    const hash = targets.length > FEW ? perfectHash(targets.map((t) => this.#blocks[t].start)) : undefined;
-    if (!hash) {
-      for (const to of targets) f.if(w.eq(rip, addressOf(to)), () => goTo(to));
-      out();
-      return;
-    }
-    const slots: (number | undefined)[] = Array.from({ length: hash.mask + 1 }, () => undefined);
-    for (const to of targets) slots[(this.#blocks[to].start >> hash.shift) & hash.mask] = to;
-    const value = w.and(w.shrU(w.wrap(rip), w.i32c(hash.shift)), w.i32c(hash.mask));
-    const labels: Label[] = [];
-    const nest = (i: number): void => {
-      if (i < 0) {
-        f.block((miss) => {
-          f.brTable(
-            value,
-            slots.map((s) => (s === undefined ? miss : labels[s])),
-            miss,
-          );
-        });
-        out();
-        return;
-      }
-      const to = targets[i];
-      f.block((label) => {
-        labels[to] = label;
-        nest(i - 1);
-      });
-      f.if(w.ne(rip, addressOf(to)), out);
-      goTo(to);
-    };
-    nest(targets.length - 1);
-  }
-
-  /** Linear and host addresses of the pages that a block lies in. */
-  #pagesOf({ page, host, host2 }: DecodedBlock): { readonly page: bigint; readonly host: number }[] {
-    const first = { page, host };
-    return host2 ? [first, { page: this.#wrap(page + 0x1000n), host: host2 }] : [first];
-  }
-
-  #maskOf(block: DecodedBlock): number {
-    return this.#pagesOf(block).reduce((mask, { page }) => mask | (1 << this.#pages.get(page)!), 0);
+    });
   }
 
   /** Into other pages only while they are the memory that was compiled. */
   #checkPages(to: DecodedBlock, rip: Expr): void {
-    const mask = w.i32c(this.#maskOf(to));
+    const mask = w.i32c(this.#pages.maskOf(to));
     const isThere = w.and(w.localGet(this.#checked, 'i32'), mask);
     this.#f.if(w.ne(isThere, mask), () => this.#leaveTo(rip), undefined, false);
   }
@@ -545,10 +488,13 @@ class RegionCompiler implements RegionFrame {
     e.forgetChecks();
     get(this.#count, 'i32', L.COUNT);
     get(e.tlbLocal, 'i32', L.TLB_CUR);
-    if (this.#pages.size > 1) {
+    if (this.#pages.list.length > 1) {
       this.#usesKey = true;
       const unchanged = w.eq(w.localGet(this.#key, 'i32'), w.load('i32', w.i32c(0), L.JC_KEY));
-      f.set(this.#checked, w.select(unchanged, w.localGet(this.#checked, 'i32'), w.i32c(this.#maskOf(this.#block))));
+      f.set(
+        this.#checked,
+        w.select(unchanged, w.localGet(this.#checked, 'i32'), w.i32c(this.#pages.maskOf(this.#block))),
+      );
     }
     // The handler may have written over the code that is running.
     const dropped = w.ne(w.load('i32', w.i32c(0), L.REGION_DROPS), w.localGet(this.#drops, 'i32'));
@@ -585,14 +531,4 @@ function loadedRegisters(blocks: readonly DecodedBlock[]): Set<number> {
       if (to?.kind === 'gpr' && to.size >= 4 && from?.kind === 'mem') loaded.add((to.field === 'a' ? a : b) >> 3);
     }
   return loaded;
-}
-
-/** A shift and a mask that tell the numbers apart; undefined where a table of 256 does not. */
-function perfectHash(numbers: readonly number[]): { readonly shift: number; readonly mask: number } | undefined {
-  for (let bits = Math.ceil(Math.log2(numbers.length)); bits <= 8; bits++) {
-    const mask = (1 << bits) - 1;
-    for (let shift = 0; shift + bits <= 12; shift++)
-      if (new Set(numbers.map((n) => (n >> shift) & mask)).size === numbers.length) return { shift, mask };
-  }
-  return undefined;
 }

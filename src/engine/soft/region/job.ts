@@ -5,7 +5,8 @@
 import { ModuleImports } from '../emit/module-imports.js';
 import type { HandlerSpec } from '../isa/define.js';
 import { ModuleBuilder } from '../wasm/module.js';
-import { compileRegion, type RegionEntry, type RegionPage } from './compile.js';
+import { compileRegion, type RegionEntry } from './compile.js';
+import type { RegionPage } from './pages.js';
 import { readBlock } from './record.js';
 
 export interface JobBlock {
