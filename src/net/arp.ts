@@ -1,7 +1,7 @@
 /** ARP (RFC 826): who has which address on the cable. */
 import { ETHERNET_HEADER, HEADER_LENGTH } from '../devices/virtio/net/header.js';
 import { get16, get32, put16, put32 } from './address.js';
-import { ETHERTYPE_ARP, ETHERTYPE_IPV4 } from './ipv4.js';
+import { ETHERTYPE_ARP, ETHERTYPE_IPV4 } from './datagram.js';
 import type { Link } from './link.js';
 import { macOf } from './subnet.js';
 

@@ -1,9 +1,9 @@
 /**
  * Puts fragmented datagrams together (RFC 791, 3.2; RFC 815). The guest decides what arrives, so everything is bounded: a few
- * datagrams at a time, each for a limited time, and overlaps throw the datagram away (RFC 5722 does so for IPv6; nobody
- * honest sends them).
+ * datagrams at a time, each for a limited time, and overlaps throw the datagram away (RFC 5722; nobody honest sends them).
  */
-import type { Datagram, Fragment } from './ipv4.js';
+import type { Address } from './address6.js';
+import type { Datagram, Fragment } from './datagram.js';
 
 const DATAGRAMS = 16;
 /** Pieces of one datagram: 64 KiB in pieces of 576-byte packets, with room. */
@@ -29,7 +29,7 @@ export class Fragments {
   }
 
   /** @returns the datagram, once it is whole */
-  add(fragment: Fragment, now: number): Datagram | undefined {
+  add<A extends Address>(fragment: Fragment<A>, now: number): Datagram<A> | undefined {
     if (fragment.offset === 0 && !fragment.more) return fragment;
     this.#expire(now);
     const key = `${fragment.source} ${fragment.destination} ${fragment.protocol} ${fragment.id}`;
@@ -40,7 +40,7 @@ export class Fragments {
     }
     if (partial.length === undefined || partial.have < partial.length) return undefined;
     this.#partials.delete(key);
-    return assemble(partial);
+    return assemble(partial) as Datagram<A>;
   }
 
   clear(): void {

@@ -1,51 +1,25 @@
 /** IPv4 (RFC 791): headers read and written. */
 import { checksumOf, fold, sumWords } from '../devices/virtio/net/checksum.js';
-import { ETHERNET_HEADER, HEADER_LENGTH } from '../devices/virtio/net/header.js';
+import { HEADER_LENGTH } from '../devices/virtio/net/header.js';
 import { get16, get32, put16, put32 } from './address.js';
+import { type Envelope, ETHERTYPE_IPV4, type Fragment, IP_AT, TTL } from './datagram.js';
 import type { Link } from './link.js';
 import { MTU, macOf } from './subnet.js';
 
-export const PROTOCOL_ICMP = 1;
-export const PROTOCOL_TCP = 6;
-export const PROTOCOL_UDP = 17;
-
-export const ETHERTYPE_IPV4 = 0x0800;
-export const ETHERTYPE_ARP = 0x0806;
-
 export const IP_HEADER = 20;
-/** Where things lie in a packet that we send: virtio's header, Ethernet's, IP's without options. */
-export const IP_AT = HEADER_LENGTH + ETHERNET_HEADER;
+/** Where the payload lies in a packet that we send: there are no options. */
 export const PAYLOAD_AT = IP_AT + IP_HEADER;
 
 /** Flags and offset of a fragment. */
 const MORE_FRAGMENTS = 0x2000;
 const DONT_FRAGMENT = 0x4000;
 const OFFSET = 0x1fff;
-const TTL = 64;
-
-/** A datagram that has come in whole: header and payload are views. */
-export interface Datagram {
-  readonly protocol: number;
-  readonly source: number;
-  readonly destination: number;
-  readonly ttl: number;
-  /** The header with its options, for ICMP errors. */
-  readonly header: Uint8Array;
-  readonly payload: Uint8Array;
-}
-
-export interface Fragment extends Datagram {
-  readonly id: number;
-  /** In bytes. */
-  readonly offset: number;
-  readonly more: boolean;
-}
 
 /**
  * Reads the datagram at the beginning of `bytes`; what follows it (Ethernet's padding) is left away.
  * @returns undefined where it is none: lengths that contradict, a wrong checksum
  */
-export function readIpv4(bytes: Uint8Array): Fragment | undefined {
+export function readIpv4(bytes: Uint8Array): Fragment<number> | undefined {
   if (bytes.length < IP_HEADER || bytes[0] >> 4 !== 4) return undefined;
   const headerLength = (bytes[0] & 15) * 4;
   const total = get16(bytes, 2);
@@ -65,27 +39,15 @@ export function readIpv4(bytes: Uint8Array): Fragment | undefined {
   };
 }
 
-/** The pseudo header's sum (RFC 9293, 3.1; RFC 768). */
-export function pseudoSum(source: number, destination: number, protocol: number, length: number): number {
-  return (source >>> 16) + (source & 0xffff) + (destination >>> 16) + (destination & 0xffff) + protocol + length;
-}
-
-export interface Envelope {
-  readonly protocol: number;
-  readonly source: number;
-  readonly destination: number;
-  readonly mac: Uint8Array;
-}
-
 let lastId = 0;
 
 /** Writes virtio's header (nothing left undone), Ethernet's and IP's, for `length` bytes of payload at PAYLOAD_AT. */
-export function writeEnvelope(packet: Uint8Array, envelope: Envelope, length: number, fragment = DONT_FRAGMENT): void {
+export function writeEnvelope4(packet: Uint8Array, envelope: Envelope<number>, length: number): void {
   lastId = (lastId + 1) & 0xffff;
-  writeHeaders(packet, envelope, length, fragment, lastId);
+  writeHeaders(packet, envelope, length, DONT_FRAGMENT, lastId);
 }
 
-function writeHeaders(packet: Uint8Array, to: Envelope, length: number, fragment: number, id: number): void {
+function writeHeaders(packet: Uint8Array, to: Envelope<number>, length: number, fragment: number, id: number): void {
   packet.fill(0, 0, HEADER_LENGTH);
   packet.set(to.mac, HEADER_LENGTH);
   packet.set(macOf(to.source), HEADER_LENGTH + 6);
@@ -104,7 +66,7 @@ function writeHeaders(packet: Uint8Array, to: Envelope, length: number, fragment
 }
 
 /** Sends a payload, in fragments where it is longer than the MTU. @returns false where it was dropped */
-export function sendIpv4(link: Link, envelope: Envelope, payload: Uint8Array): boolean {
+export function sendIpv4(link: Link, envelope: Envelope<number>, payload: Uint8Array): boolean {
   lastId = (lastId + 1) & 0xffff;
   const id = lastId;
   const most = (MTU - IP_HEADER) & ~7;

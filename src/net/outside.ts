@@ -43,7 +43,7 @@ export interface DatagramEvents {
   failed(why: Failure): void;
 }
 
-/** A UDP socket that talks with one peer. */
+/** A socket that talks with one peer: of UDP, or of ICMP for echo. */
 export interface DatagramSocket {
   send(bytes: Uint8Array): void;
   close(): void;
@@ -58,6 +58,13 @@ export type LookupResult = readonly string[] | 'unknown' | 'failed';
 export interface Outside {
   connect(address: string, port: number, events: StreamEvents): Stream;
   datagrams(address: string, port: number, events: DatagramEvents): DatagramSocket;
+  /**
+   * A socket for ICMP's echo messages, which are sent and come whole; whose identifier they have is the host's affair.
+   * @returns undefined where the host lets us have none
+   */
+  echo(address: string, events: DatagramEvents): DatagramSocket | undefined;
+  /** Whether the host has an address that IPv6 leads out from. */
+  hasIpv6(): boolean;
   /** Whether an address is one of the host's own: its interfaces'. */
   isOwn(address: string): boolean;
   /** Addresses (with port, where it is not 53) of the host's name servers; empty where there are none. */

@@ -12,7 +12,7 @@ import {
   VIRTIO_NET_HDR_GSO_TCPV4,
 } from '../devices/virtio/net/header.js';
 import { get16, get32, put16, put32 } from './address.js';
-import { PROTOCOL_TCP } from './ipv4.js';
+import { PROTOCOL_TCP } from './datagram.js';
 import { FIN, PSH, TCP_HEADER } from './tcp/segment.js';
 
 const CWR = 0x80;

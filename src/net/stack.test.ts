@@ -2,14 +2,13 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { checksumOf, sumWords } from '../devices/virtio/net/checksum.js';
 import { formatMac, get16, get32, ipv4, put16, put32 } from './address.js';
-import { ETHERTYPE_ARP, IP_AT, PROTOCOL_ICMP, PROTOCOL_UDP } from './ipv4.js';
-import { UserStack } from './stack.js';
+import { ETHERTYPE_ARP, IP_AT, PROTOCOL_ICMP, PROTOCOL_UDP } from './datagram.js';
+import { MOST_FLOWS, UserStack } from './stack.js';
 import { EVERYBODY, GATEWAY, GUEST, NAME_SERVER } from './subnet.js';
 import { RST, SYN } from './tcp/segment.js';
 import { frame, GUEST_MAC, ipPacket, TestLink, tcpPacket, udpPacket } from './testing/link.js';
 import { TestOutside } from './testing/outside.js';
 import { writeUdp } from './udp.js';
-import { MOST_FLOWS } from './udp-flows.js';
 
 const SERVER = ipv4('93.184.216.34');
 const text = (words: string) => new TextEncoder().encode(words);

@@ -1,7 +1,9 @@
 /** UDP (RFC 768). */
 import { checksumOf, fold, sumWords } from '../devices/virtio/net/checksum.js';
 import { get16, put16 } from './address.js';
-import { type Datagram, PROTOCOL_UDP, pseudoSum } from './ipv4.js';
+import type { Address } from './address6.js';
+import { type Datagram, PROTOCOL_UDP } from './datagram.js';
+import { pseudoSum } from './ip.js';
 
 const HEADER = 8;
 /** Most bytes that one datagram carries over IPv4. */
@@ -18,7 +20,9 @@ export function readUdp({ payload, source, destination }: Datagram, trusted: boo
   if (payload.length < HEADER) return undefined;
   const length = get16(payload, 4);
   if (length < HEADER || length > payload.length) return undefined;
-  if (!trusted && get16(payload, 6) !== 0) {
+  // IPv4 can do without a checksum, IPv6 can't (RFC 8200, 8.1).
+  const has = get16(payload, 6) !== 0 || typeof source !== 'number';
+  if (!trusted && has) {
     const sum = sumWords(payload, 0, length, pseudoSum(source, destination, PROTOCOL_UDP, length));
     if (fold(sum) !== 0xffff) return undefined;
   }
@@ -30,7 +34,7 @@ export function readUdp({ payload, source, destination }: Datagram, trusted: boo
 }
 
 /** The IP payload of a message from `source` to `destination`. */
-export function writeUdp(source: number, destination: number, message: UdpMessage): Uint8Array {
+export function writeUdp(source: Address, destination: Address, message: UdpMessage): Uint8Array {
   const { sourcePort, destinationPort, data } = message;
   const length = HEADER + data.length;
   const payload = new Uint8Array(length);

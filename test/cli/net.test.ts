@@ -1,14 +1,14 @@
 /** Networks from the outside: Linux's own driver, busybox's own clients and servers, and servers of this machine. */
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer, get, type IncomingMessage, type ServerResponse } from 'node:http';
 import { type AddressInfo, createServer as createTcpServer } from 'node:net';
-import { tmpdir } from 'node:os';
+import { networkInterfaces, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { typevisor } from './typevisor.js';
+import { MAIN, typevisor } from './typevisor.js';
 
 const hasApt = spawnSync('apt-get', ['--version']).status === 0;
 const sha256 = (data: Uint8Array) => createHash('sha256').update(data).digest('hex');
@@ -28,7 +28,12 @@ async function freePort(): Promise<number> {
 }
 
 /** `/big` gives much, `/up` says what it was sent, `/fetch` what the guest's own server has at `/f`. */
-async function withServer<T>(big: Uint8Array, forwarded: number, use: (port: number) => Promise<T>): Promise<T> {
+async function withServer<T>(
+  big: Uint8Array,
+  forwarded: number,
+  use: (port: number) => Promise<T>,
+  address = '127.0.0.1',
+): Promise<T> {
   const answer = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     if (request.url === '/big') {
       response.end(big);
@@ -42,7 +47,7 @@ async function withServer<T>(big: Uint8Array, forwarded: number, use: (port: num
   const server = createServer((request, response) => {
     answer(request, response).catch((error: Error) => response.writeHead(500).end(String(error)));
   });
-  server.listen(0, '127.0.0.1');
+  server.listen(0, address);
   await once(server, 'listening');
   try {
     return await use((server.address() as AddressInfo).port);
@@ -129,6 +134,75 @@ describe.skipIf(!hasApt)('a guest of Debian with a network', () => {
     expect(clients, 'one goes on asking').toBe('1');
     expect(address).toContain('10.0.2.15/24');
   }, 300_000);
+
+  const hasLoopback6 = Object.values(networkInterfaces()).some((list) =>
+    list?.some(({ address }) => address === '::1'),
+  );
+
+  test.skipIf(!hasLoopback6)(
+    'finds its IPv6 address by itself, and moves data both ways over it',
+    async () => {
+      const big = randomBytes(2_000_000);
+      const serve = (port: number) => {
+        const command = [
+          // No two may have an address: the kernel asks about it for a second or two.
+          'until ip -6 -o addr show dev eth0 | grep -v tentative | grep -q fec0; do sleep 0.2; done',
+          'ip -6 -o addr show dev eth0 scope site | grep -o "fec0[^ ]*"',
+          'ping6 -c 1 fec0::2 | grep received',
+          `set -- $(wget -q -O - http://[fec0::2]:${port}/big | sha256sum); echo "big $1"`,
+          'head -c 1000000 /dev/urandom | base64 >/tmp/f; set -- $(sha256sum /tmp/f); echo "own $1"',
+          `wget -q -O - --post-file=/tmp/f http://[fec0::2]:${port}/up`,
+          'nslookup -type=aaaa typevisor.invalid fec0::3 | grep -o "fec0::3" | head -1',
+        ].join('\n');
+        return typevisor(['run', 'debian', '--net', 'user,host-loopback=on', '--virtio-strict', '--', command], {
+          minutes: 4,
+        });
+      };
+      const { stdout, stderr } = await withServer(big, 0, serve, '::1');
+      expect(stderr).toBe('');
+      const own = /^own (\w{64})$/m.exec(stdout)?.[1];
+      expect(stdout.split('\n')).toEqual([
+        'fec0::5054:ff:fe12:3456/64',
+        '1 packets transmitted, 1 packets received, 0% packet loss',
+        `big ${sha256(big)}`,
+        `own ${own}`,
+        `up ${own}`,
+        'fec0::3',
+        '',
+      ]);
+    },
+    300_000,
+  );
+
+  /** A network of the host's own, in which everybody may have sockets for echo, and another machine's place. */
+  const ELSEWHERE = [
+    'ip link set lo up && ip link add v0 type veth peer name v1 && ip link set v0 up && ip link set v1 up',
+    'ip addr add 192.0.2.7/24 dev v0 && ip addr add 2001:db8::7/64 dev v0 nodad',
+    'echo 0 0 >/proc/sys/net/ipv4/ping_group_range',
+  ].join(' && ');
+  const elsewhere = (command: string, ...words: string[]) =>
+    ['unshare', '-rn', 'sh', '-c', `${ELSEWHERE} && ${command}`, 'sh', ...words] as const;
+  const [unshare, ...rest] = elsewhere('true');
+  const hasElsewhere = spawnSync(unshare, rest).status === 0;
+
+  test.skipIf(!hasElsewhere)(
+    'pings the outside where the host lets it (with unshare and veth)',
+    async () => {
+      const command = [
+        'until ip -6 -o addr show dev eth0 | grep -v tentative | grep -q fec0; do sleep 0.2; done',
+        'for to in 192.0.2.7 2001:db8::7; do ping -c 2 -s 3000 $to | grep received; done',
+      ].join('\n');
+      const args = [MAIN, 'run', 'debian', '--net', 'user,host-loopback=on', '--', command];
+      const [program, ...words] = elsewhere('exec "$@"', process.execPath, ...args);
+      const child = spawn(program, words, { stdio: ['ignore', 'pipe', 'inherit'], timeout: 240_000 });
+      let stdout = '';
+      child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
+      await once(child, 'close');
+      const all = '2 packets transmitted, 2 packets received, 0% packet loss\n';
+      expect(stdout).toBe(all + all);
+    },
+    300_000,
+  );
 
   test("does not reach the host's loopback unless that is allowed", async () => {
     const { stdout } = await withServer(new Uint8Array(8), 0, (port) =>

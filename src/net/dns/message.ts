@@ -1,6 +1,6 @@
 /** DNS messages (RFC 1035, 4.1): one question read, and answered. */
 import { get16, parseIpv4, put16 } from '../address.js';
-import { parseIpv6 } from './ipv6.js';
+import { parseIpv6 } from '../address6.js';
 
 export const DNS_HEADER = 12;
 const QR = 0x8000;

@@ -3,9 +3,11 @@
  * one of the host's sockets (`outside.ts`). A connection that the guest opens is answered when the outside has answered,
  * and one that comes from outside is opened toward the guest; either half may end before the other.
  */
+import type { Address } from '../address6.js';
+import { type Envelope, PROTOCOL_TCP } from '../datagram.js';
 import type { IcmpError } from '../icmp.js';
 import { HOST_UNREACHABLE } from '../icmp.js';
-import { type Envelope, IP_HEADER, PROTOCOL_TCP } from '../ipv4.js';
+import { headerLengthOf } from '../ip.js';
 import type { Link } from '../link.js';
 import { type Failure, STREAM_PIECE, type Stream, type StreamEvents } from '../outside.js';
 import { MTU } from '../subnet.js';
@@ -18,12 +20,11 @@ import { RetransmissionTimer } from './timing.js';
 
 /** Windows up to 2 MiB. */
 const WINDOW_SCALE = 5;
-const OUR_MSS = MTU - IP_HEADER - TCP_HEADER;
 /** Of a peer that names none (RFC 9293, 3.7.1), and the least that we believe: a smaller one would be an attack on our time. */
 const DEFAULT_MSS = 536;
 const LEAST_MSS = 88;
-/** Longest piece that goes out as one: an IP packet of 64 KiB. */
-const LONGEST_PIECE = 65535 - IP_HEADER - TCP_HEADER;
+/** Longest piece that goes out as one: an IP packet of 64 KiB, in either family. */
+const LONGEST_PIECE = 65535 - 20 - TCP_HEADER;
 /** Pieces that one connection sends before it is the others' turn. */
 const PIECES_AT_A_TIME = 4;
 /** Retransmissions before the guest counts as gone. */
@@ -40,9 +41,9 @@ const ACK_DELAY = 5;
 
 /** The four numbers that name a connection. */
 export interface TcpPath {
-  readonly guest: number;
+  readonly guest: Address;
   readonly guestPort: number;
-  readonly remote: number;
+  readonly remote: Address;
   readonly remotePort: number;
 }
 
@@ -52,7 +53,7 @@ export interface TcpSurroundings {
   now(): number;
   random(): number;
   /** The guest's MAC; where it is not known yet it is asked for. */
-  macOf(guest: number): Uint8Array | undefined;
+  macOf(guest: Address): Uint8Array | undefined;
   /** Bytes that one connection may hold in each direction. */
   share(): number;
   /** The connection wants `service` to be called soon. */
@@ -75,6 +76,8 @@ type Phase =
 export class TcpConnection implements StreamEvents {
   readonly path: TcpPath;
   readonly #around: TcpSurroundings;
+  /** The longest segment that we take. */
+  readonly #ownMss: number;
   readonly #buffer = new SendBuffer();
   readonly #rto = new RetransmissionTimer();
   readonly #congestion = new Congestion();
@@ -117,6 +120,7 @@ export class TcpConnection implements StreamEvents {
   constructor(path: TcpPath, around: TcpSurroundings, syn: Segment | undefined) {
     this.path = path;
     this.#around = around;
+    this.#ownMss = MTU - headerLengthOf(path.guest) - TCP_HEADER;
     this.#first = around.random();
     this.#una = this.#nxt = this.#max = this.#first;
     this.#heard = around.now();
@@ -212,7 +216,7 @@ export class TcpConnection implements StreamEvents {
     const scaled = segment.windowScale !== undefined;
     this.#receiver = new Receiver(add(segment.seq, 1), scaled ? WINDOW_SCALE : 0);
     this.#scale = segment.windowScale ?? 0;
-    this.#mss = Math.max(LEAST_MSS, Math.min(OUR_MSS, segment.mss || DEFAULT_MSS));
+    this.#mss = Math.max(LEAST_MSS, Math.min(this.#ownMss, segment.mss || DEFAULT_MSS));
     // The window of a SYN is not scaled (RFC 7323, 2.2).
     this.#window = this.#largestWindow = segment.window;
     this.#windowSeq = segment.seq;
@@ -402,7 +406,8 @@ export class TcpConnection implements StreamEvents {
     const left = this.#buffer.length - sent;
     if (left <= 0) return 0;
     const allowed = Math.min(this.#window, this.#congestion.window) - sent;
-    const cut = this.#around.link.offloads.tso4 && this.#around.link.offloads.checksum;
+    const { tso4, tso6, checksum } = this.#around.link.offloads;
+    const cut = checksum && (typeof this.path.guest === 'number' ? tso4 : tso6);
     const most = cut ? LONGEST_PIECE - (LONGEST_PIECE % this.#mss) : this.#mss;
     const length = Math.floor(Math.min(left, allowed, most));
     if (length <= 0) return 0;
@@ -422,7 +427,13 @@ export class TcpConnection implements StreamEvents {
   #sendSyn(): boolean {
     const answers = this.#phase === 'syn-received';
     const scale = answers && this.#receiver.scale === 0 ? undefined : WINDOW_SCALE;
-    const out = { flags: answers ? SYN | ACK : SYN, seq: this.#first, length: 0, mss: OUR_MSS, windowScale: scale };
+    const out = {
+      flags: answers ? SYN | ACK : SYN,
+      seq: this.#first,
+      length: 0,
+      mss: this.#ownMss,
+      windowScale: scale,
+    };
     // Without a MAC it counts as sent: the timer tries again, and so does the table when the guest is heard of.
     if (!this.#send(out, FIRST_WINDOW)) return false;
     this.#sent(1);

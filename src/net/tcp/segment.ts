@@ -5,18 +5,12 @@ import {
   VIRTIO_NET_HDR_F_NEEDS_CSUM,
   VIRTIO_NET_HDR_GSO_NONE,
   VIRTIO_NET_HDR_GSO_TCPV4,
+  VIRTIO_NET_HDR_GSO_TCPV6,
   writeHeader,
 } from '../../devices/virtio/net/header.js';
 import { get16, get32, put16, put32 } from '../address.js';
-import {
-  type Datagram,
-  type Envelope,
-  IP_HEADER,
-  PAYLOAD_AT,
-  PROTOCOL_TCP,
-  pseudoSum,
-  writeEnvelope,
-} from '../ipv4.js';
+import { type Datagram, type Envelope, PROTOCOL_TCP } from '../datagram.js';
+import { headerLengthOf, payloadAt, pseudoSum, writeEnvelope } from '../ip.js';
 import type { Link } from '../link.js';
 
 export const FIN = 1;
@@ -102,7 +96,7 @@ export interface Outgoing {
   readonly windowScale?: number | undefined;
   readonly length: number;
   fill?(into: Uint8Array): void;
-  /** More data than this goes out as one segment that the guest's card cuts (only with `link.offloads.tso4`). */
+  /** More data than this goes out as one segment that the guest's card cuts (only with `link.offloads.tso4`, or `tso6`). */
   readonly cutAt?: number;
 }
 
@@ -111,10 +105,11 @@ export function sendSegment(link: Link, envelope: Envelope, out: Outgoing): bool
   const optionLength = (out.mss === undefined ? 0 : 4) + (out.windowScale === undefined ? 0 : 4);
   const headerLength = TCP_HEADER + optionLength;
   const total = headerLength + out.length;
-  const packet = link.reserve(PAYLOAD_AT + total);
+  const at = payloadAt(envelope.source);
+  const packet = link.reserve(at + total);
   if (packet === undefined) return false;
   writeEnvelope(packet, envelope, total);
-  const tcp = packet.subarray(PAYLOAD_AT, PAYLOAD_AT + total);
+  const tcp = packet.subarray(at, at + total);
   put16(tcp, 0, out.sourcePort);
   put16(tcp, 2, out.destinationPort);
   put32(tcp, 4, out.seq);
@@ -123,23 +118,24 @@ export function sendSegment(link: Link, envelope: Envelope, out: Outgoing): bool
   tcp[13] = out.flags;
   put16(tcp, 14, out.window);
   put32(tcp, CHECKSUM_OFFSET, 0);
-  let at = TCP_HEADER;
+  let option = TCP_HEADER;
   if (out.mss !== undefined) {
-    tcp.set([OPTION_MSS, 4, out.mss >> 8, out.mss & 255], at);
-    at += 4;
+    tcp.set([OPTION_MSS, 4, out.mss >> 8, out.mss & 255], option);
+    option += 4;
   }
-  if (out.windowScale !== undefined) tcp.set([OPTION_NOP, OPTION_WINDOW_SCALE, 3, out.windowScale], at);
+  if (out.windowScale !== undefined) tcp.set([OPTION_NOP, OPTION_WINDOW_SCALE, 3, out.windowScale], option);
   out.fill?.(tcp.subarray(headerLength));
   const pseudo = fold(pseudoSum(envelope.source, envelope.destination, PROTOCOL_TCP, total));
   if (link.offloads.checksum) {
     put16(tcp, CHECKSUM_OFFSET, pseudo);
+    const csumStart = ETHERNET_HEADER + headerLengthOf(envelope.source);
     const cut = out.cutAt !== undefined && out.length > out.cutAt;
     writeHeader(packet, {
       flags: VIRTIO_NET_HDR_F_NEEDS_CSUM,
-      gsoType: cut ? VIRTIO_NET_HDR_GSO_TCPV4 : VIRTIO_NET_HDR_GSO_NONE,
-      headerLength: ETHERNET_HEADER + IP_HEADER + headerLength,
+      gsoType: cut ? gsoTypeOf(envelope) : VIRTIO_NET_HDR_GSO_NONE,
+      headerLength: csumStart + headerLength,
       gsoSize: cut ? out.cutAt : 0,
-      csumStart: ETHERNET_HEADER + IP_HEADER,
+      csumStart,
       csumOffset: CHECKSUM_OFFSET,
     });
   } else {
@@ -147,4 +143,8 @@ export function sendSegment(link: Link, envelope: Envelope, out: Outgoing): bool
   }
   link.commit();
   return true;
+}
+
+function gsoTypeOf({ source }: Envelope): number {
+  return typeof source === 'number' ? VIRTIO_NET_HDR_GSO_TCPV4 : VIRTIO_NET_HDR_GSO_TCPV6;
 }

@@ -1,7 +1,7 @@
 /** All TCP connections of a guest: found by their four numbers, bounded in number and memory, timed and served in turn. */
-import { isNowhere } from '../address.js';
+import { type Address, leadsNowhere } from '../address6.js';
+import { copyOf, type Datagram, PROTOCOL_TCP } from '../datagram.js';
 import { type IcmpError, PROHIBITED } from '../icmp.js';
-import { type Datagram, PROTOCOL_TCP } from '../ipv4.js';
 import type { Link } from '../link.js';
 import type { Outside } from '../outside.js';
 import { TcpConnection, type TcpPath, type TcpSurroundings } from './connection.js';
@@ -24,8 +24,8 @@ export interface TcpEnvironment {
   readonly link: Link;
   readonly outside: Outside;
   /** Where a connection of the guest's to this address and port leads. */
-  target(address: number, port: number): TcpTarget;
-  macOf(guest: number): Uint8Array | undefined;
+  target(address: Address, port: number): TcpTarget;
+  macOf(guest: Address): Uint8Array | undefined;
   /** Reports an error about a datagram of the guest's. */
   complain(error: IcmpError, about: Datagram): void;
 }
@@ -65,7 +65,7 @@ export class TcpTable implements TcpSurroundings {
     return this.#environment.outside.random();
   }
 
-  macOf(guest: number): Uint8Array | undefined {
+  macOf(guest: Address): Uint8Array | undefined {
     return this.#environment.macOf(guest);
   }
 
@@ -113,7 +113,7 @@ export class TcpTable implements TcpSurroundings {
   }
 
   #open(path: TcpPath, segment: Segment, datagram: Datagram): void {
-    if (path.guestPort === 0 || path.remotePort === 0 || isNowhere(path.remote)) return;
+    if (path.guestPort === 0 || path.remotePort === 0 || leadsNowhere(path.remote)) return;
     const target = this.#environment.target(path.remote, path.remotePort);
     if (target === 'refused') {
       this.#refuse(path, segment);
@@ -134,7 +134,7 @@ export class TcpTable implements TcpSurroundings {
    * A connection from outside to a port of the guest.
    * @returns the connection, whose events `stream` has to report; undefined where there are too many
    */
-  openToGuest(from: Pick<TcpPath, 'remote' | 'remotePort'>, guest: number, port: number): TcpConnection | undefined {
+  openToGuest(from: Pick<TcpPath, 'remote' | 'remotePort'>, guest: Address, port: number): TcpConnection | undefined {
     if (!this.#makeRoom()) return undefined;
     let path: TcpPath = { guest, guestPort: port, ...from };
     for (let free = FIRST_FREE_PORT; this.#entries.has(keyOf(path)); free++) path = { ...path, remotePort: free };
@@ -214,7 +214,7 @@ export class TcpTable implements TcpSurroundings {
   }
 
   /** A guest's MAC has become known. */
-  onNeighbour(guest: number): void {
+  onNeighbour(guest: Address): void {
     for (const { connection } of this.#entries.values()) if (connection.path.guest === guest) connection.retry();
   }
 
@@ -226,8 +226,4 @@ export class TcpTable implements TcpSurroundings {
 
 function keyOf({ guest, guestPort, remote, remotePort }: TcpPath): string {
   return `${guest}:${guestPort} ${remote}:${remotePort}`;
-}
-
-function copyOf(datagram: Datagram): Datagram {
-  return { ...datagram, header: datagram.header.slice(), payload: datagram.payload.slice(0, 8) };
 }

@@ -2,7 +2,8 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { ALL_OFFLOADS, NO_OFFLOADS } from '../../devices/virtio/net/backend.js';
 import { readHeader } from '../../devices/virtio/net/header.js';
-import { formatIpv4, ipv4 } from '../address.js';
+import { ipv4 } from '../address.js';
+import { formatAddress } from '../address6.js';
 import { UserStack } from '../stack.js';
 import { GuestTcp } from '../testing/guest-tcp.js';
 import { segmentOf, TestLink, tcpPacket, udpPacket } from '../testing/link.js';
@@ -289,7 +290,7 @@ describe('a connection from outside', () => {
     const { exchange, stream, link, stack } = accept();
     stack.service();
     const [datagram] = link.takeDatagrams();
-    expect([datagram.source, datagram.destination].map(formatIpv4)).toEqual(['10.0.2.2', '10.0.2.15']);
+    expect([datagram.source, datagram.destination].map(formatAddress)).toEqual(['10.0.2.2', '10.0.2.15']);
     const to = { destination: datagram.source, destinationPort: 5555, sourcePort: 22 };
     stream.deliver(bytes(10));
     const { seq } = segmentOf(datagram);

@@ -3,23 +3,27 @@ import { NO_OFFLOADS, type Offloads } from '../../devices/virtio/net/backend.js'
 import { checksumOf, finishChecksum, fold, sumWords } from '../../devices/virtio/net/checksum.js';
 import { ETHERNET_HEADER, HEADER_LENGTH } from '../../devices/virtio/net/header.js';
 import { get16, put16, put32 } from '../address.js';
+import { type Address, Ipv6, ipv6 } from '../address6.js';
 import {
   type Datagram,
+  ETHERTYPE_ARP,
   ETHERTYPE_IPV4,
+  ETHERTYPE_IPV6,
   IP_AT,
-  IP_HEADER,
-  PAYLOAD_AT,
   PROTOCOL_TCP,
   PROTOCOL_UDP,
-  pseudoSum,
-  readIpv4,
-} from '../ipv4.js';
+} from '../datagram.js';
+import { pseudoSum } from '../ip.js';
+import { IP_HEADER, PAYLOAD_AT, readIpv4 } from '../ipv4.js';
+import { IP6_HEADER, readIpv6 } from '../ipv6.js';
 import type { Link } from '../link.js';
 import { GATEWAY, GUEST, macOf } from '../subnet.js';
 import { readSegment, type Segment } from '../tcp/segment.js';
 import { readUdp, type UdpMessage, writeUdp } from '../udp.js';
 
 export const GUEST_MAC = Uint8Array.of(0x52, 0x54, 0, 0x12, 0x34, 0x56);
+/** What a guest with this MAC makes of the prefix. */
+export const GUEST6 = ipv6('fec0::5054:ff:fe12:3456');
 
 /** Keeps what the stack sends until the test takes it. */
 export class TestLink implements Link {
@@ -55,7 +59,7 @@ export class TestLink implements Link {
 
   takeDatagrams(): Datagram[] {
     return this.take()
-      .filter((packet) => get16(packet, HEADER_LENGTH + 12) === ETHERTYPE_IPV4)
+      .filter((packet) => get16(packet, HEADER_LENGTH + 12) !== ETHERTYPE_ARP)
       .map(datagramOf);
   }
 
@@ -78,7 +82,8 @@ export class TestLink implements Link {
 
 /** @throws Error where the stack has sent something malformed */
 export function datagramOf(packet: Uint8Array): Datagram {
-  const datagram = readIpv4(packet.subarray(IP_AT));
+  const isV6 = get16(packet, HEADER_LENGTH + 12) === ETHERTYPE_IPV6;
+  const datagram = isV6 ? readIpv6(packet.subarray(IP_AT)) : readIpv4(packet.subarray(IP_AT));
   if (datagram === undefined) throw new Error('The stack has sent a bad IP header.');
   return datagram;
 }
@@ -100,8 +105,8 @@ export function frame(type: number, body: Uint8Array, to = macOf(GATEWAY), from 
 
 export interface IpOptions {
   readonly protocol: number;
-  readonly destination: number;
-  readonly source?: number;
+  readonly destination: Address;
+  readonly source?: Address;
   readonly ttl?: number;
   readonly id?: number;
   /** Flags and offset as they stand in the header. */
@@ -110,7 +115,8 @@ export interface IpOptions {
 
 /** A packet of the guest's with an IP datagram. */
 export function ipPacket(options: IpOptions, payload: Uint8Array): Uint8Array {
-  const { protocol, destination, source = GUEST, ttl = 64, id = 1, fragment = 0 } = options;
+  const { protocol, destination, source = guestFor(destination), ttl = 64, id = 1, fragment = 0 } = options;
+  if (destination instanceof Ipv6 || source instanceof Ipv6) return ip6Packet(options, payload);
   const body = new Uint8Array(IP_HEADER + payload.length);
   body[0] = 0x45;
   put16(body, 2, body.length);
@@ -125,18 +131,36 @@ export function ipPacket(options: IpOptions, payload: Uint8Array): Uint8Array {
   return frame(ETHERTYPE_IPV4, body);
 }
 
+/** The guest's address of the family. */
+export function guestFor(other: Address): Address {
+  return typeof other === 'number' ? GUEST : GUEST6;
+}
+
+/** The same with IPv6; there are no extensions but what the payload may begin with. */
+function ip6Packet({ protocol, destination, source = GUEST6, ttl = 64 }: IpOptions, payload: Uint8Array): Uint8Array {
+  const body = new Uint8Array(IP6_HEADER + payload.length);
+  body[0] = 0x60;
+  put16(body, 4, payload.length);
+  body[6] = protocol;
+  body[7] = ttl;
+  body.set((source as Ipv6).bytes, 8);
+  body.set((destination as Ipv6).bytes, 24);
+  body.set(payload, IP6_HEADER);
+  return frame(ETHERTYPE_IPV6, body);
+}
+
 export function udpPacket(
-  destination: number,
+  destination: Address,
   destinationPort: number,
   data: Uint8Array,
-  { source = GUEST, sourcePort = 4000, ...rest }: Partial<IpOptions> & { sourcePort?: number } = {},
+  { source = guestFor(destination), sourcePort = 4000, ...rest }: Partial<IpOptions> & { sourcePort?: number } = {},
 ): Uint8Array {
   const payload = writeUdp(source, destination, { sourcePort, destinationPort, data });
   return ipPacket({ protocol: PROTOCOL_UDP, destination, source, ...rest }, payload);
 }
 
 export interface TcpFields {
-  readonly destination: number;
+  readonly destination: Address;
   readonly destinationPort: number;
   readonly sourcePort: number;
   readonly seq: number;
@@ -145,11 +169,17 @@ export interface TcpFields {
   readonly window?: number;
   readonly options?: readonly number[];
   readonly data?: Uint8Array;
-  readonly source?: number;
+  readonly source?: Address;
 }
 
 export function tcpPacket(fields: TcpFields): Uint8Array {
-  const { destination, source = GUEST, options = [], data = new Uint8Array(), window = 0xffff } = fields;
+  const {
+    destination,
+    source = guestFor(destination),
+    options = [],
+    data = new Uint8Array(),
+    window = 0xffff,
+  } = fields;
   const header = 20 + options.length;
   const tcp = new Uint8Array(header + data.length);
   put16(tcp, 0, fields.sourcePort);

@@ -90,6 +90,10 @@ export class TestOutside implements Outside {
   readonly sockets: TestSocket[] = [];
   readonly lookups: { name: string; type: LookupType; done: (answers: LookupResult) => void }[] = [];
   own = ['192.168.1.2'];
+  ipv6 = true;
+  /** Sockets for echo; their port is 0. */
+  readonly echoes: TestSocket[] = [];
+  mayEcho = false;
   servers: { address: string; port: number }[] = [];
   #seed = 1;
 
@@ -103,6 +107,17 @@ export class TestOutside implements Outside {
     const socket = new TestSocket(address, port, events);
     this.sockets.push(socket);
     return socket;
+  }
+
+  echo(address: string, events: DatagramEvents): DatagramSocket | undefined {
+    if (!this.mayEcho) return undefined;
+    const socket = new TestSocket(address, 0, events);
+    this.echoes.push(socket);
+    return socket;
+  }
+
+  hasIpv6(): boolean {
+    return this.ipv6;
   }
 
   isOwn(address: string): boolean {

@@ -67,6 +67,8 @@ export interface Libc {
   tryIoctl(fd: number, request: number, argument: number): number;
   tryIoctlBytes(fd: number, request: number, bytes: Uint8Array): number;
   socket(family: number, type: number, protocol: number): number;
+  /** @param address a structure sockaddr */
+  connect(fd: number, address: Uint8Array): void;
   memfdCreate(name: string, flags: number): number;
   ftruncate(fd: number, length: number): void;
   mmap(length: number, protection: number, flags: number, fd: number, offset: number): bigint;
@@ -216,6 +218,7 @@ function bind(koffi: Koffi): Libc {
   const ioctl = declare('int ioctl(int, ulong, long)');
   const ioctlPointer = declare('int ioctl(int, ulong, void*)');
   const socket = declare('int socket(int, int, int)');
+  const connect = declare('int connect(int, void*, uint)');
   const memfd = declare('int memfd_create(const char*, uint)');
   const truncate = declare('int ftruncate(int, long)');
   const mmap = declare('intptr_t mmap(uintptr_t, size_t, int, int, int, long)');
@@ -252,6 +255,7 @@ function bind(koffi: Koffi): Libc {
     tryIoctl: ioctl as Libc['tryIoctl'],
     tryIoctlBytes: ioctlPointer as Libc['tryIoctlBytes'],
     socket: (family, type, protocol) => checked('socket', socket(family, type, protocol)),
+    connect: (fd, address) => void checked('connect', connect(fd, address, address.length)),
     memfdCreate: (name, flags) => checked('memfd_create', memfd(name, flags)),
     ftruncate: (fd, length) => void checked('ftruncate', truncate(fd, length)),
     mmap: (length, protection, flags, fd, offset) => {

@@ -12,6 +12,7 @@ import type {
   StreamEvents,
 } from '../../../net/outside.js';
 import { NodeDatagrams } from './datagrams.js';
+import { NodeEcho } from './echo.js';
 import { NodeStream } from './streams.js';
 
 /** Interfaces and name servers of the host change, but not while a page is loading (ms). */
@@ -28,6 +29,7 @@ export interface NodeOutsideOptions {
 export class NodeOutside implements Outside {
   readonly #options: NodeOutsideOptions;
   #own = new Set<string>();
+  #hasIpv6 = false;
   #ownAt = Number.NEGATIVE_INFINITY;
   #servers: { address: string; port: number }[] = [];
   #serversAt = Number.NEGATIVE_INFINITY;
@@ -46,8 +48,21 @@ export class NodeOutside implements Outside {
   }
 
   datagrams(address: string, port: number, events: DatagramEvents): DatagramSocket {
+    return new NodeDatagrams(
+      address,
+      port,
+      this.#wakingDatagrams(events),
+      (socket) => socket.address().address === socket.remoteAddress().address && this.#isForbidden(address, port),
+    );
+  }
+
+  echo(address: string, events: DatagramEvents): DatagramSocket | undefined {
+    return NodeEcho.open(address, this.#wakingDatagrams(events));
+  }
+
+  #wakingDatagrams(events: DatagramEvents): DatagramEvents {
     const { wake } = this.#options;
-    const waking: DatagramEvents = {
+    return {
       message: (bytes) => {
         events.message(bytes);
         wake();
@@ -57,12 +72,6 @@ export class NodeOutside implements Outside {
         wake();
       },
     };
-    return new NodeDatagrams(
-      address,
-      port,
-      waking,
-      (socket) => socket.address().address === socket.remoteAddress().address && this.#isForbidden(address, port),
-    );
   }
 
   /** The events of a stream, with a look at everything after each. */
@@ -91,15 +100,22 @@ export class NodeOutside implements Outside {
   }
 
   isOwn(address: string): boolean {
-    if (this.now() - this.#ownAt > FRESH) {
-      this.#ownAt = this.now();
-      this.#own = new Set(
-        Object.values(networkInterfaces())
-          .flat()
-          .flatMap((entry) => (entry === undefined ? [] : [entry.address])),
-      );
-    }
+    this.#lookAtInterfaces();
     return this.#own.has(address);
+  }
+
+  hasIpv6(): boolean {
+    this.#lookAtInterfaces();
+    return this.#hasIpv6;
+  }
+
+  #lookAtInterfaces(): void {
+    if (this.now() - this.#ownAt <= FRESH) return;
+    this.#ownAt = this.now();
+    const entries = Object.values(networkInterfaces()).flatMap((list) => list ?? []);
+    this.#own = new Set(entries.map(({ address }) => address));
+    // Every interface has an address that is good on its own cable only.
+    this.#hasIpv6 = entries.some((entry) => entry.family === 'IPv6' && !entry.internal && entry.scopeid === 0);
   }
 
   nameServers(): readonly { readonly address: string; readonly port: number }[] {

@@ -1,27 +1,30 @@
 /**
- * UDP between the guest and the outside: for each pair of ends a socket of the host's that talks with that peer only, so
- * nobody else gets in. Flows end when they have been quiet for a while, or when newer ones need the room.
+ * What goes between the guest and the outside without connections, UDP and echo: for each pair of ends a socket of the host's
+ * that talks with that peer only, so nobody else gets in. Flows end when they have been quiet for a while, or when newer ones
+ * need the room.
  */
+import type { Address } from './address6.js';
+import { copyOf, type Datagram } from './datagram.js';
 import { HOST_UNREACHABLE, type IcmpError, PORT_UNREACHABLE } from './icmp.js';
-import type { Datagram } from './ipv4.js';
-import type { DatagramSocket, Outside } from './outside.js';
-import type { UdpMessage } from './udp.js';
-
-export const MOST_FLOWS = 512;
-const QUIET_MS = 120_000;
+import type { DatagramEvents, DatagramSocket } from './outside.js';
 
 /** The two ends, as the guest sees them. */
-export interface UdpPath {
-  readonly guest: number;
+export interface FlowPath {
+  readonly guest: Address;
+  /** Echo has an identifier instead, and no port at the other end. */
   readonly guestPort: number;
-  readonly remote: number;
+  readonly remote: Address;
   readonly remotePort: number;
 }
 
-export interface UdpEnvironment {
-  readonly outside: Outside;
+export interface FlowEnvironment {
+  /** Flows at a time. */
+  readonly most: number;
+  /** How long one may be quiet. */
+  readonly quietMs: number;
+  now(): number;
   /** Sends a message to the guest, as from the remote end. */
-  deliver(path: UdpPath, data: Uint8Array): void;
+  deliver(path: FlowPath, data: Uint8Array): void;
   complain(error: IcmpError, about: Datagram): void;
 }
 
@@ -31,13 +34,13 @@ interface Flow {
   used: number;
 }
 
-export class UdpFlows {
-  readonly #environment: UdpEnvironment;
+export class Flows {
+  readonly #environment: FlowEnvironment;
   /** The longest unused first. */
   readonly #flows = new Map<string, Flow>();
   #nextTimer = Number.POSITIVE_INFINITY;
 
-  constructor(environment: UdpEnvironment) {
+  constructor(environment: FlowEnvironment) {
     this.#environment = environment;
   }
 
@@ -46,32 +49,40 @@ export class UdpFlows {
   }
 
   /** Sends on a flow that is there. @returns whether it is */
-  sendKnown(path: UdpPath, data: Uint8Array): boolean {
+  sendKnown(path: FlowPath, data: Uint8Array): boolean {
     const flow = this.#use(keyOf(path));
     flow?.send(data);
     return flow !== undefined;
   }
 
-  /** Sends to an address of the outside, on a new flow. @param datagram the guest's, for errors about it */
-  open(path: UdpPath, target: { address: string; port: number }, message: UdpMessage, datagram: Datagram): void {
-    const { outside, deliver, complain } = this.#environment;
+  /**
+   * Sends on a new flow. @param datagram the guest's, for errors about it
+   * @returns false where there is no such socket
+   */
+  open(
+    path: FlowPath,
+    connect: (events: DatagramEvents) => DatagramSocket | undefined,
+    data: Uint8Array,
+    datagram: Datagram,
+  ): boolean {
+    const { deliver, complain } = this.#environment;
     const key = keyOf(path);
-    const about = { ...datagram, header: datagram.header.slice(), payload: datagram.payload.slice(0, 8) };
-    const socket: DatagramSocket = outside.datagrams(target.address, target.port, {
+    const about = copyOf(datagram);
+    const socket = connect({
       message: (bytes) => {
         this.#use(key);
         deliver(path, bytes);
       },
-      failed: (why) => {
-        complain(why === 'refused' ? PORT_UNREACHABLE : HOST_UNREACHABLE, about);
-      },
+      failed: (why) => complain(why === 'refused' ? PORT_UNREACHABLE : HOST_UNREACHABLE, about),
     });
+    if (socket === undefined) return false;
     this.#add(key, { send: (bytes) => socket.send(bytes), close: () => socket.close(), used: 0 });
-    socket.send(message.data);
+    socket.send(data);
+    return true;
   }
 
   /** A message from outside to a port of the guest that is forwarded; what the guest answers goes to `answer`. */
-  fromOutside(path: UdpPath, data: Uint8Array, answer: (bytes: Uint8Array) => void): void {
+  fromOutside(path: FlowPath, data: Uint8Array, answer: (bytes: Uint8Array) => void): void {
     const key = keyOf(path);
     if (this.#use(key) === undefined) this.#add(key, { send: answer, close: () => {}, used: 0 });
     this.#environment.deliver(path, data);
@@ -82,12 +93,12 @@ export class UdpFlows {
   }
 
   onTimer(): void {
-    const now = this.#environment.outside.now();
+    const now = this.#environment.now();
     if (now < this.#nextTimer) return;
     this.#nextTimer = Number.POSITIVE_INFINITY;
     for (const [key, flow] of this.#flows) {
-      if (flow.used + QUIET_MS > now) {
-        this.#nextTimer = flow.used + QUIET_MS;
+      if (flow.used + this.#environment.quietMs > now) {
+        this.#nextTimer = flow.used + this.#environment.quietMs;
         return;
       }
       this.#remove(key, flow);
@@ -103,18 +114,18 @@ export class UdpFlows {
     if (flow === undefined) return undefined;
     this.#flows.delete(key);
     this.#flows.set(key, flow);
-    flow.used = this.#environment.outside.now();
+    flow.used = this.#environment.now();
     return flow;
   }
 
   #add(key: string, flow: Flow): void {
-    if (this.#flows.size >= MOST_FLOWS) {
+    if (this.#flows.size >= this.#environment.most) {
       const [[oldest, old]] = this.#flows;
       this.#remove(oldest, old);
     }
     this.#flows.set(key, flow);
     this.#use(key);
-    this.#nextTimer = Math.min(this.#nextTimer, flow.used + QUIET_MS);
+    this.#nextTimer = Math.min(this.#nextTimer, flow.used + this.#environment.quietMs);
   }
 
   #remove(key: string, flow: Flow): void {
@@ -123,6 +134,6 @@ export class UdpFlows {
   }
 }
 
-function keyOf({ guest, guestPort, remote, remotePort }: UdpPath): string {
+function keyOf({ guest, guestPort, remote, remotePort }: FlowPath): string {
   return `${guest}:${guestPort} ${remote}:${remotePort}`;
 }
