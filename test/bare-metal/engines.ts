@@ -36,3 +36,8 @@ export function openEngine(config: EngineConfig, which = ENGINE): Engine {
   engine.helper = () => new SoftStepper(softModules(), { memory, cpus, sink, tscHz, ...(arch && { arch }) });
   return engine;
 }
+
+/** The machine begins afresh, with page tables that nobody has seen before. */
+export function forgetTranslations(engine: Engine): void {
+  if (engine instanceof KvmEngine) engine.vm.remapMemory();
+}

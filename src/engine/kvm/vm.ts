@@ -94,15 +94,24 @@ export class KvmVm {
     return this.calls.ioctl(this.host.kvm, A.KVM_CHECK_EXTENSION, capability, 'KVM_CHECK_EXTENSION') > 0;
   }
 
+  /**
+   * The slots of memory anew, while no vCPU runs: a KVM that keeps page tables of its own in place of the guest's (without
+   * EPT or NPT) sees what the guest writes to its tables, and not what we do.
+   */
+  remapMemory(): void {
+    this.mapMemory(0, () => 0);
+    this.mapMemory();
+  }
+
   /** The slots of memory, with or without an account of the pages that the guest writes. */
-  mapMemory(flags = 0): void {
+  mapMemory(flags = 0, lengthOf = (length: number) => length): void {
     let offset = 0;
     this.memory.regions.forEach(({ gpa, length }, slot) => {
       const view = new DataView(new ArrayBuffer(A.SIZE.memoryRegion));
       view.setUint32(0, slot, true);
       view.setUint32(4, flags, true);
       view.setBigUint64(8, BigInt(gpa), true);
-      view.setBigUint64(16, BigInt(length), true);
+      view.setBigUint64(16, BigInt(lengthOf(length)), true);
       view.setBigUint64(24, this.ram.address + BigInt(offset), true);
       this.set(A.KVM_SET_USER_MEMORY_REGION, view, 'KVM_SET_USER_MEMORY_REGION');
       offset += length;
