@@ -1,5 +1,5 @@
-// What compiled regions call. A region keeps registers in Wasm locals, so nothing in here may look at them: whatever is
-// intricate (devices, page-crossing writes, stores into code) is answered with LEAVE_IT, and the interpreter does it.
+// What compiled regions call. A region keeps registers in Wasm locals, so nothing in here may look at them. Whatever is intricate
+// (TLB misses, devices, page-crossing accesses, stores into code) it leaves to the interpreter.
 import {
   AUX_CF,
   AUX_PDB_SHIFT,
@@ -13,27 +13,9 @@ import {
   LAZY_X,
   MODE,
   MODE_64,
-  TLB_CUR,
 } from '../layout';
-import { codeAt, findBlock } from './code';
+import { findBlock } from './code';
 import { regionHot } from './env';
-import { resolveRead, resolveWrite } from './mmu';
-
-/** Answer of an access: the interpreter has to do this instruction. 0 is a fault. */
-const LEAVE_IT: u32 = 1;
-
-/** Host address of `size` bytes for reading after a TLB miss; 0: fault raised; 1: leave it to the interpreter. */
-export function regionRead(lin: i64, size: i32): u32 {
-  if ((<i32>lin & 0xfff) + size > 0x1000) return LEAVE_IT;
-  return resolveRead(load<u32>(TLB_CUR), lin);
-}
-
-/** The same for writing. A page with decoded code never gets a write tag, so stores beside code come here each time. */
-export function regionWrite(lin: i64, size: i32): u32 {
-  if ((<i32>lin & 0xfff) + size > 0x1000) return LEAVE_IT;
-  const host = resolveWrite(load<u32>(TLB_CUR), lin);
-  return host > LEAVE_IT && codeAt(host, size) ? LEAVE_IT : host;
-}
 
 /** Kinds of flags that a region leaves to be worked out: operation in bits 3:0, operand size in bytes above. */
 const LOGIC: i32 = 3;

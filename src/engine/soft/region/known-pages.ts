@@ -15,7 +15,7 @@ interface Place {
 }
 
 export interface KnownPage {
-  /** Locals: the offset in its page of the address looked up (POISON: not to be relied on), and its host address. */
+  /** Locals: the offset in its page of the address looked up, and its host address. */
   readonly offset: number;
   readonly host: number;
   readonly disp: number;
@@ -23,8 +23,6 @@ export interface KnownPage {
 }
 
 const PAGE = 4096;
-/** No sum of this and a displacement looks like an offset in a page. */
-const POISON = w.i32c(0x4000_0000);
 const FAR = 2 ** 31;
 const OP = { add32: 0x6a, sub32: 0x6b, wrap: 0xa7, extend: 0xad, add: 0x7c, sub: 0x7d, and: 0x83, shl: 0x86 } as const;
 
@@ -154,18 +152,15 @@ export class KnownPages {
     return w.localGet(result, 'i32', true);
   }
 
-  /**
-   * Looks a page up by `probe` and remembers it; `miss` is to be run where the TLB had nothing to say. (A page that stores
-   * reach without it may hold code.)
-   */
-  remember(linear: Expr, write: boolean, probe: (miss: () => void) => Expr): Expr {
+  /** Looks a page up by `probe` and remembers it. */
+  remember(linear: Expr, write: boolean, probe: () => Expr): Expr {
     const place = this.#depth === 0 ? this.#placeOf(linear) : undefined;
-    if (!place) return probe(() => {});
+    if (!place) return probe();
     const offset = this.#local();
     const host = this.#local();
     const f = this.#f;
     f.set(offset, w.and(w.wrap(linear), w.i32c(PAGE - 1)));
-    const pointer = probe(() => write && f.set(offset, POISON));
+    const pointer = probe();
     f.set(host, pointer);
     this.#pages.set(place.key, { offset, host, disp: place.disp, writable: write });
     return pointer;
