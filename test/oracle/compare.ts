@@ -138,12 +138,14 @@ export function settleGather(frame: DataView, mask: number, destination: number,
     for (let i = upper; i < upper + 16; i += 4) frame.setInt32(i, 0, true);
 }
 
-/** RCPPS, RSQRTPS: a relative error of 1.5 * 2^-12 on either side. */
+/** RCPPS, RSQRTPS: a relative error of 1.5 * 2^-12 on either side; what may be below the smallest normal may be zero. */
 function nearSingles(a: DataView, b: DataView, at: number): boolean {
   for (let i = at; i < at + 16; i += 4) {
     const [x, y] = [a.getFloat32(i, true), b.getFloat32(i, true)];
     const equal = a.getUint32(i, true) === b.getUint32(i, true);
-    if (!equal && !(Math.abs(x - y) <= Math.abs(x) * 3 * 2 ** -12)) return false;
+    const bound = Math.max(Math.abs(x), Math.abs(y));
+    const mayVanish = bound < 2 ** -126 * (1 + 3 * 2 ** -12);
+    if (!equal && !mayVanish && !(Math.abs(x - y) <= bound * 3 * 2 ** -12)) return false;
   }
   return true;
 }

@@ -513,6 +513,11 @@ export abstract class Emitter {
     return w.eq(w.and(this.state(L.MXCSR, 'i32'), w.i32c(~0x3f)), w.i32c(0x1f80));
   }
 
+  /** A floating point operation of core's, which commits its exceptions. */
+  floatInCore(compute: () => Expr): Expr {
+    return compute();
+  }
+
   /**
    * The way of a floating point operation that native operators cannot go: `compute` calls core, and all exceptions are
    * committed. Undefined: this way leads out of here.

@@ -121,6 +121,15 @@ export class HalfEmitter extends Emitter {
     this.#inner.tame(value, lanes);
   }
 
+  override floatInCore(compute: () => Expr): Expr {
+    if (!this.#hold) return compute();
+    this.raised = true;
+    this.setState(L.FLOAT_HOLD, w.i32c(1));
+    const result = compute();
+    this.setState(L.FLOAT_HOLD, w.i32c(0));
+    return result;
+  }
+
   override floatSlow(compute: () => Expr): Expr | undefined {
     if (!this.#hold) return this.#inner.floatSlow(compute);
     this.raised = true;

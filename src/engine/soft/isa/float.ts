@@ -352,12 +352,12 @@ export function approximate(e: Emitter, name: 'rcp' | 'rsqrt', a: Expr): Expr {
 }
 
 export function packedRound(e: Emitter, f: PackedFormat, a: Expr, imm: Expr): Expr {
-  return inCore(e, `sse_round_${f.suffix}`, [OUT, A, imm], a);
+  return e.floatInCore(() => inCore(e, `sse_round_${f.suffix}`, [OUT, A, imm], a));
 }
 
 /** DPPS, DPPD. */
 export function dotProduct(e: Emitter, f: PackedFormat, a: Expr, b: Expr, imm: Expr): Expr {
-  return inCore(e, `sse_dp${f.suffix}`, [OUT, A, B, imm], a, b);
+  return e.floatInCore(() => inCore(e, `sse_dp${f.suffix}`, [OUT, A, B, imm], a, b));
 }
 
 /** As `outcome`, for vectors. */
