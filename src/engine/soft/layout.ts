@@ -35,6 +35,8 @@ export const CUR_REC = 0x1bc; // i32
 export const CUR_BLOCK = 0x1c0; // i32
 /** 1 while the instruction after STI / MOV SS must not be interrupted. */
 export const INT_SHADOW = 0x1c4; // i32
+/** Address of the one instruction that INT_SHADOW protects. */
+export const SHADOW_RIP = 0xa40; // i64
 /** Current TLB (user, supervisor, supervisor with AC or without SMAP): address of its first entry. */
 export const TLB_CUR = 0x1c8; // i32
 /** Linear address mask: FFFFFFFFh in legacy and compatibility mode, -1 in 64-bit mode. */

@@ -5,7 +5,7 @@ import { armBreakpoints } from './debug';
 import { readCr8, writeCr8 } from './env';
 import { updateFpuFaults } from './fpu';
 import { ld, st } from './mmu';
-import { updateMode } from './mode';
+import { updateControl } from './mode';
 import { loadPdptes } from './pdpte';
 import { refusedByUmip } from './sreg';
 import {
@@ -151,7 +151,7 @@ function setCr0(value: i64): i32 {
   if (off) store<i64>(EFER, load<i64>(EFER) & ~EFER_LMA);
   if ((v ^ old) & CR0_PE) store<i32>(CPL, 0);
   if ((v ^ old) & (CR0_PE | CR0_WP | <i32>CR0_PG)) flushAll();
-  updateMode();
+  updateControl();
   return NEXT;
 }
 
@@ -186,7 +186,7 @@ function setCr4(value: i64): i32 {
   store<i64>(CR4, <i64>v);
   if ((v ^ old) & paging) flushAll();
   if ((v ^ old) & CR4_DE) armBreakpoints();
-  updateMode();
+  updateControl();
   return NEXT;
 }
 

@@ -45,7 +45,7 @@ import { armBreakpoints } from './debug';
 import { x87_fninit, x87_fxrstor, x87_fxsave } from './float/x87state';
 import { initJumpCache } from './jumpcache';
 import { translateQuiet } from './mmu';
-import { updateMode } from './mode';
+import { updateControl } from './mode';
 import { loadPdptes } from './pdpte';
 import { MSR_MTRR_DEF_TYPE, MSR_MTRR_FIX, MSR_UCODE_REV, STEP, STEP_NONE } from './private';
 import { attention, CR4_PAE, cr0, cr4, EFER_LMA, efer, F_VM, setSegment } from './state';
@@ -112,7 +112,7 @@ export function resetCpu(): void {
   store<i32>(DEBUG_STEP, 0);
   armBreakpoints();
   flushAll();
-  updateMode();
+  updateControl();
 }
 
 /** After JavaScript wrote registers: privilege level, mode, PDPTEs and breakpoints follow from them, TLBs are stale. */
@@ -126,7 +126,7 @@ export function stateLoaded(): void {
   store<i32>(STEP, STEP_NONE);
   armBreakpoints();
   flushAll();
-  updateMode();
+  updateControl();
 }
 
 /** FXSAVE64 image at a linear-memory address, all 16 XMM registers. */

@@ -28,12 +28,13 @@ import {
   PEND_NMI_MASKED,
   PENDING,
   RIP,
+  SHADOW_RIP,
 } from '../layout';
 import { DR6_BS, execBreakpoints, recordDebug } from './debug';
 import { ack } from './env';
 import { deliver, deliverHere, deliverInterrupt, K_EXCEPTION } from './interrupts';
 import { updateMode } from './mode';
-import { BP_EXEC, DB_BITS, SHADOW_RIP, STEP, STEP_FORCED, STEP_NONE, STEP_RF, STEP_TRAP } from './private';
+import { BP_EXEC, DB_BITS, STEP, STEP_FORCED, STEP_NONE, STEP_RF, STEP_TRAP } from './private';
 import { F_IF, F_RF, F_TF, leave, segBase, V_DB, V_NMI } from './state';
 
 /** Most instructions in a block (the decoder's limit): what a slice may overrun. */

@@ -7,7 +7,7 @@ import { CR0_EM, CR0_MP, CR0_TS, CR4_OSFXSR, CR4_OSXSAVE, ea, isProtected, V_NM,
 
 /**
  * Recomputes SSE_FAULT and its neighbours from CR0 and CR4 (SDM vol. 3, 2.5 and 13.1): to be called after every change of
- * theirs. `updateMode` does it.
+ * theirs. `updateControl` does it.
  */
 export function updateFpuFaults(): void {
   const cr0 = load<i32>(CR0);

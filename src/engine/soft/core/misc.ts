@@ -18,7 +18,7 @@ import { entropy } from './env';
 import { shadowNext, wakes } from './events';
 import { getFlags, setFlags } from './flags';
 import { K_ICE, K_SOFTWARE, softwareInterrupt } from './interrupts';
-import { interruptsMayGo, updateMode } from './mode';
+import { interruptsMayGo, updateAccess, updateMode } from './mode';
 import { tsc } from './msr';
 import { ENTROPY_VALUE } from './private';
 import { drop, push, stackLoad } from './segments';
@@ -148,7 +148,7 @@ export function op_stac(rec: u32): i32 {
 function setAc(rec: u32, value: i32): i32 {
   if (isVm() || cpl() != 0) return ud();
   store<i32>(EFLAGS, (load<i32>(EFLAGS) & ~F_AC) | value);
-  updateMode();
+  updateAccess();
   return advance(rec);
 }
 

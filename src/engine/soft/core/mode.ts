@@ -10,6 +10,8 @@ import {
   EFER,
   EFLAGS,
   ES,
+  FS,
+  GS,
   MODE,
   MODE_64,
   MODE_CPL0,
@@ -22,6 +24,7 @@ import {
   MODE_VM,
   PEND_INTR,
   PENDING,
+  SEG_LIMIT,
   SS,
   TLB_CUR,
   TLB_SUPER,
@@ -49,18 +52,48 @@ import {
   segAttr,
   segBase,
   segLimit,
+  segment,
 } from './state';
 import { userSet } from './tlb';
 
-/** Flat: base 0, limit 4 GiB, present, and what the fast path takes for granted about rights. */
-function isFlat(seg: i32): bool {
-  const attr = segAttr(seg);
-  if (segBase(seg) != 0 || segLimit(seg) != 0xffffffff || attr & A_UNUSABLE || (attr & A_P) == 0) return false;
-  if (seg == CS) return (attr & (A_CODE | A_WRITABLE)) == (A_CODE | A_WRITABLE);
-  return (attr & (A_CODE | A_DOWN | A_WRITABLE)) == A_WRITABLE;
+/** A flat segment's limit, and its attributes as far as the fast path takes them for granted. */
+const FLAT_CODE: i64 = (((A_P | A_CODE | A_WRITABLE) as i64) << 32) | 0xffffffff;
+const FLAT_CODE_MASK: i64 = (((A_UNUSABLE | A_P | A_CODE | A_WRITABLE) as i64) << 32) | 0xffffffff;
+const FLAT_DATA: i64 = (((A_P | A_WRITABLE) as i64) << 32) | 0xffffffff;
+const FLAT_DATA_MASK: i64 = (((A_UNUSABLE | A_P | A_CODE | A_DOWN | A_WRITABLE) as i64) << 32) | 0xffffffff;
+
+/** 0 where a segment is flat: base 0, limit 4 GiB, present. Limit and attributes lie beside each other. */
+function bumps(seg: i32, flat: i64, mask: i64): i64 {
+  return segBase(seg) | ((load<i64>(segment(seg), SEG_LIMIT) ^ flat) & mask);
 }
 
-/** Recomputes MODE, TLB_CUR and ADDR_MASK after a change of CR0, CR4, EFER, a segment, CPL, or EFLAGS.AC/VM/TF. */
+function dataBumps(seg: i32): i64 {
+  return bumps(seg, FLAT_DATA, FLAT_DATA_MASK);
+}
+
+/** After a load of a segment register other than CS, where MODE depends on it. */
+export function segmentLoaded(seg: i32): void {
+  const mode = load<i32>(MODE);
+  if (seg == FS || seg == GS || mode & MODE_64) return;
+  if (seg != SS && (mode & MODE_SEGMENTED) == 0 && dataBumps(seg) == 0) return;
+  updateMode();
+}
+
+/** TLB_CUR after a change of CPL or of EFLAGS.AC. */
+export function updateAccess(): void {
+  let set: u32 = TLB_SUPER_AC;
+  if (load<i32>(CPL) == 3) set = userSet;
+  else if (load<i32>(CR4) & CR4_SMAP && (load<i32>(EFLAGS) & F_AC) == 0 && load<i32>(CR0) < 0) set = TLB_SUPER;
+  store<u32>(TLB_CUR, set);
+}
+
+/** After a change of CR0 or CR4. */
+export function updateControl(): void {
+  updateMode();
+  updateFpuFaults();
+}
+
+/** Recomputes MODE, TLB_CUR and ADDR_MASK after a change of EFER, a segment, CPL, or EFLAGS.AC/VM/TF. */
 export function updateMode(): void {
   const cr0 = load<i32>(CR0);
   const flags = load<i32>(EFLAGS);
@@ -77,7 +110,8 @@ export function updateMode(): void {
   else {
     if (cs & A_DB) mode |= MODE_D;
     if (segAttr(SS) & A_DB) mode |= MODE_SS32;
-    if (!(isFlat(CS) && isFlat(SS) && isFlat(DS) && isFlat(ES))) mode |= MODE_SEGMENTED;
+    const uneven = bumps(CS, FLAT_CODE, FLAT_CODE_MASK) | dataBumps(SS) | dataBumps(DS) | dataBumps(ES);
+    if (uneven != 0) mode |= MODE_SEGMENTED;
     // The jump cache knows RIP, not linear addresses, and checks no limit.
     if (segBase(CS) != load<i64>(LAST_CS_BASE) || segLimit(CS) != load<u32>(LAST_CS_LIMIT)) {
       store<i64>(LAST_CS_BASE, segBase(CS));
@@ -106,11 +140,7 @@ export function updateMode(): void {
   store<i32>(MODE, mode);
   jcSetKey();
   store<i64>(ADDR_MASK, is64 ? -1 : 0xffffffff);
-  let set: u32 = TLB_SUPER_AC;
-  if (cpl == 3) set = userSet;
-  else if (load<i32>(CR4) & CR4_SMAP && (flags & F_AC) == 0 && cr0 < 0) set = TLB_SUPER;
-  store<u32>(TLB_CUR, set);
-  updateFpuFaults();
+  updateAccess();
 }
 
 /** IF may have become set: an interrupt that waits is taken at the next block border. */

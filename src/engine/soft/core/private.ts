@@ -11,8 +11,6 @@ export const ENTROPY_VALUE = 0xa10;
 export const PDPTES = 0xa80; // 4 * i64
 
 // ---- interrupts and debugging ----------------------------------------------------------------------------------------
-/** Address of the one instruction that INT_SHADOW protects. */
-export const SHADOW_RIP = 0xa40; // i64
 /** STEP_*: what `events` has let go. */
 export const STEP = 0xa48; // i32
 export const STEP_NONE = 0;

@@ -27,7 +27,7 @@ import {
 import { shadowNextSs } from './events';
 import { setZero } from './flags';
 import { ld, probe, st, sysLd, sysSt } from './mmu';
-import { updateMode } from './mode';
+import { segmentLoaded } from './mode';
 import { drop, loadSegment, stackLoad } from './segments';
 import {
   A_CODE,
@@ -56,7 +56,7 @@ import {
 // ---- MOV, PUSH, POP, LDS and the like -----------------------------------------------------------------------------------
 function finishLoad(rec: u32, seg: i32, selector: i32): i32 {
   if (loadSegment(seg, selector)) return FAULT;
-  updateMode();
+  segmentLoaded(seg);
   advance(rec);
   if (seg == SS) shadowNextSs();
   return JUMP;
@@ -91,7 +91,7 @@ export function op_popSreg(rec: u32, size: i32, seg: i32): i32 {
   if (faulted()) return FAULT;
   if (loadSegment(seg, selector)) return FAULT;
   drop(size); // by the stack's size as it was: MODE isn't updated yet
-  updateMode();
+  segmentLoaded(seg);
   advance(rec);
   if (seg == SS) shadowNextSs();
   return JUMP;
@@ -106,7 +106,7 @@ export function op_loadFarPointer(rec: u32, size: i32, seg: i32): i32 {
   if (faulted()) return FAULT;
   if (loadSegment(seg, selector)) return FAULT;
   writeField(load<u8>(rec, REC_A), size, offset);
-  updateMode();
+  segmentLoaded(seg);
   return advance(rec);
 }
 

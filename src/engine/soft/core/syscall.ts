@@ -1,17 +1,15 @@
-// SYSCALL, SYSRET, SYSENTER, SYSEXIT, SWAPGS, and the FS and GS base instructions (SDM vol. 2).
+// SYSCALL, SYSRET, SYSENTER, SYSEXIT, and the FS and GS base instructions (SDM vol. 2).
 import {
   CPL,
   CR4,
   CS,
   EFLAGS,
-  GS,
   JUMP,
   MODE,
   MODE_64,
   MODE_LONG,
   MODE_PE,
   MSR_FMASK,
-  MSR_KERNEL_GS_BASE,
   MSR_LSTAR,
   MSR_STAR,
   MSR_SYSENTER_CS,
@@ -139,17 +137,6 @@ export function op_sysexit(rec: u32, size: i32): i32 {
   store<i32>(CPL, 3);
   updateMode();
   return JUMP;
-}
-
-/** SWAPGS. */
-export function op_swapgs(rec: u32): i32 {
-  if (!is64()) return ud();
-  if (cpl() != 0) return gp0();
-  const gs = segment(GS);
-  const base = load<i64>(gs, SEG_BASE);
-  store<i64>(gs, load<i64>(MSR_KERNEL_GS_BASE), SEG_BASE);
-  store<i64>(MSR_KERNEL_GS_BASE, base);
-  return NEXT;
 }
 
 function mayUseBases(): bool {

@@ -23,6 +23,7 @@ import {
   T_TSS16_BUSY,
 } from './descriptors';
 import { getFlags, setFlags } from './flags';
+import { updateFpuFaults } from './fpu';
 import { deliverHere } from './interrupts';
 import { sysLd, sysSt } from './mmu';
 import { updateMode } from './mode';
@@ -152,6 +153,7 @@ export function taskSwitch(selector: i32, why: i32, withError: bool, error: i32,
   store<i64>(RIP, <i64>load<u32>(words));
   setSegment(TR, selector, base, limit, attr | 2);
   store<i32>(CR0, cr0() | CR0_TS);
+  updateFpuFaults();
   if (wide && cr0() < 0) {
     if (load<i32>(CR4) & CR4_PAE && !loadPdptes(newCr3)) return raise(V_GP, 0);
     store<i64>(CR3, newCr3);

@@ -7,8 +7,9 @@
  * Order matters: everything that can fault comes before the first write, so a fault leaves the state as it was.
  */
 import type { Variant } from '../isa/define.js';
+import { RFLAGS } from '../isa/rflags.js';
 import * as L from '../layout.js';
-import { AUX_CF, AUX_PDB_SHIFT, AUX_PO, AUX_SFD, EFLAGS, FLAG_AUX, FLAG_RES } from '../layout.js';
+import { AUX_AF, AUX_CF, AUX_PDB_SHIFT, AUX_PO, AUX_SFD, EFLAGS, FLAG_AUX, FLAG_RES } from '../layout.js';
 import type { FunctionBuilder, Hint } from '../wasm/function.js';
 import type { Expr, ValType } from '../wasm/ops.js';
 import * as w from '../wasm/ops.js';
@@ -89,6 +90,10 @@ export abstract class Emitter {
   abstract branch(target: Operand, condition?: Expr): void;
   /** Leaves with an exception, state unchanged. */
   abstract raise(vector: number, errorCode?: Expr): void;
+  /** Goes on at the next instruction. Ends the instruction, and with it the block. */
+  abstract fallThrough(): void;
+  /** Does the instruction as `usual` emits it, unless `rare` holds: then core's handler does all of it. */
+  abstract unlessRare(rare: Expr, usual: () => void, handler: string, ...args: number[]): void;
   /** Calls core handler `name(rec, ...args)` and obeys its return code (NEXT, FAULT, JUMP, LEAVE). */
   abstract core(name: string, ...args: number[]): void;
   /** Calls a core function with typed arguments; it can't fault. The result is evaluated here and now. */
@@ -300,6 +305,38 @@ export abstract class Emitter {
     const delta = w.or(w.shl(s, w.i32c(29)), w.shl(w.xor(p, w.i32c(1)), w.i32c(8)));
     const res = w.extendU(w.shl(w.xor(z, w.i32c(1)), w.i32c(8)));
     this.setFlagsRaw(res, w.or(keep, delta));
+  }
+
+  /** RFLAGS bits 31:0, as PUSHF and LAHF have them. */
+  rflags(): Expr {
+    const aux = this.let(this.aux());
+    const res = this.let(this.res());
+    const bit = (value: Expr, flag: number) => w.shl(value, w.i32c(Math.log2(flag)));
+    const top = (value: Expr, flag: number) => w.and(w.shrU(value, w.i32c(31 - Math.log2(flag))), w.i32c(flag));
+    return [
+      top(aux, RFLAGS.CF),
+      bit(this.condition(10), RFLAGS.PF),
+      w.shl(w.and(aux, w.i32c(AUX_AF)), w.i32c(1)),
+      bit(w.eqz(res), RFLAGS.ZF),
+      top(w.xor(w.wrap(w.shrU(res, w.i64c(32))), w.shl(aux, w.i32c(2))), RFLAGS.SF),
+      top(w.xor(aux, w.shl(aux, w.i32c(1))), RFLAGS.OF),
+    ].reduce((all, one) => w.or(all, one), w.or(this.eflags(), w.i32c(2)));
+  }
+
+  /** OF, SF, ZF, AF, PF and CF as `flags` (i32) has them. */
+  setArithmetic(flags: Expr): void {
+    const bit = (flag: number) => w.and(w.shrU(flags, w.i32c(Math.log2(flag))), w.i32c(1));
+    // RES is 0 or 1: its own parity is even exactly when it is 0.
+    const zf = this.let(bit(RFLAGS.ZF));
+    const partial = w.xor(bit(RFLAGS.CF), bit(RFLAGS.OF));
+    const aux = [
+      w.shl(flags, w.i32c(31)),
+      w.shl(partial, w.i32c(30)),
+      w.shl(bit(RFLAGS.SF), w.i32c(Math.log2(AUX_SFD))),
+      w.shl(w.xor(bit(RFLAGS.PF), zf), w.i32c(AUX_PDB_SHIFT)),
+      w.shl(bit(RFLAGS.AF), w.i32c(Math.log2(AUX_AF))),
+    ].reduce((all, one) => w.or(all, one));
+    this.setFlagsRaw(w.extendU(w.xor(zf, w.i32c(1))), aux);
   }
 
   /** CF as 0 or 1. */

@@ -234,6 +234,12 @@ export class HalfEmitter extends Emitter {
   raise(vector: number, errorCode?: Expr): void {
     this.#inner.raise(vector, errorCode);
   }
+  fallThrough(): void {
+    this.#inner.fallThrough();
+  }
+  unlessRare(rare: Expr, usual: () => void, handler: string, ...args: number[]): void {
+    this.#inner.unlessRare(rare, usual, handler, ...args);
+  }
   core(name: string, ...args: number[]): void {
     this.#inner.core(name, ...args);
   }

@@ -193,6 +193,15 @@ export class InterpreterEmitter extends MachineEmitter {
     else this.#taken(target.size);
   }
 
+  fallThrough(): void {
+    this.#left = true;
+    this.#notTaken();
+  }
+
+  unlessRare(rare: Expr, usual: () => void, handler: string, ...args: number[]): void {
+    this.f.if(rare, () => this.core(handler, ...args), usual, false);
+  }
+
   #taken(size: number): void {
     if (size === 2) {
       // A 16-bit branch cuts RIP to 16 bits, so the target is computed in RIP space.

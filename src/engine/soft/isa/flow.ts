@@ -14,11 +14,15 @@ export const FLOW = {
   return: 7,
 } as const;
 
+/** What ends a block only because events are looked at behind it. */
+const FALLS = /^(sti|popf)$/;
+
 /** @param number the handler's: the fixed ones have no specification */
 export function flowOf(number: number, spec: HandlerSpec | undefined): number {
   if (number === H_FALL) return FLOW.fall;
   if (!spec?.instruction.attributes.ends) return FLOW.none;
   const { name } = spec.instruction;
+  if (FALLS.test(name) && spec.variant.operandSize > 2) return FLOW.fall;
   const target = spec.operands.find((o) => o.kind === 'rel');
   if (target) {
     // Branches that cut RIP to 16 bits are left alone.

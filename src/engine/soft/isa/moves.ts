@@ -5,6 +5,7 @@ import * as L from '../layout.js';
 import type { Expr } from '../wasm/ops.js';
 import * as w from '../wasm/ops.js';
 import { InstructionList } from './define.js';
+import { RFLAGS } from './rflags.js';
 
 export const moves = new InstructionList();
 const op = moves.op.bind(moves);
@@ -176,7 +177,7 @@ op('xlat', [['D7', '']], { rep: true }, (e) => e.core('op_xlat'));
 
 const AH: Operand = { kind: 'fixed', size: 1, register: 1 };
 op('lahf', [['9F', '']], {}, (e) => {
-  e.write(AH, e.call('getFlags', 'i32'));
+  e.write(AH, w.and(e.rflags(), w.i32c(0xff)));
 });
 op('sahf', [['9E', '']], {}, (e) => {
   e.callVoid('setFlags', e.read(AH), w.i32c(0xd5));
@@ -186,7 +187,7 @@ op('salc', [['D6 i64', '']], {}, (e) => e.setGpr(RAX, 1, w.sub(w.i32c(0), e.carr
 op('clc', [['F8', '']], {}, (e) => e.setCarry(w.i32c(0)));
 op('stc', [['F9', '']], {}, (e) => e.setCarry(w.i32c(1)));
 op('cmc', [['F5', '']], {}, (e) => e.setCarry(e.let(w.xor(e.carry(), w.i32c(1)))));
-const DF = 0x400;
+const { DF } = RFLAGS;
 op('cld', [['FC', '']], {}, (e) => e.setState(L.EFLAGS, w.and(e.eflags(), w.i32c(~DF))));
 op('std', [['FD', '']], {}, (e) => e.setState(L.EFLAGS, w.or(e.eflags(), w.i32c(DF))));
 

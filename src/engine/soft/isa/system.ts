@@ -7,6 +7,7 @@ import type { Operand } from '../emit/operands.js';
 import * as L from '../layout.js';
 import * as w from '../wasm/ops.js';
 import { type Attributes, type Encoding, InstructionList } from './define.js';
+import { RFLAGS } from './rflags.js';
 
 export const system = new InstructionList();
 
@@ -41,10 +42,51 @@ op('int', [['CD', 'Ib']], ENDS, 'op_int');
 op('into', [['CE i64', '']], ENDS, 'op_into');
 op('int1', [['F1', '']], ENDS, 'op_int1');
 sized('iret', [['CF', '']], ENDS, 'op_iret');
-op('cli', [['FA', '']], {}, 'op_cli');
-op('sti', [['FB', '']], ENDS, 'op_sti');
-sized('pushf', [['9C d64', '']], {}, 'op_pushf');
-sized('popf', [['9D d64', '']], ENDS, 'op_popf');
+// What comes with each system call and each spinlock is said here: ring 0, no interrupt that waits, no trap flag.
+system.op('cli', [['FA', '']], {}, (e) => {
+  const usual = () => e.setState(L.EFLAGS, w.and(e.eflags(), w.i32c(~RFLAGS.IF)));
+  e.unlessRare(e.state(L.CPL, 'i32'), usual, 'op_cli');
+});
+system.op('sti', [['FB', '']], ENDS, (e) => {
+  const usual = () => {
+    const flags = e.let(e.eflags());
+    e.if(w.eqz(w.and(flags, w.i32c(RFLAGS.IF))), () => {
+      e.setState(L.INT_SHADOW, w.i32c(1));
+      e.setState(L.SHADOW_RIP, e.nextRip());
+    });
+    e.setState(L.EFLAGS, w.or(flags, w.i32c(RFLAGS.IF)));
+    e.fallThrough();
+  };
+  e.unlessRare(w.or(e.state(L.CPL, 'i32'), e.state(L.PENDING, 'i32')), usual, 'op_sti');
+});
+system.op('pushf', [['9C d64', '']], { stack: true }, (e) => {
+  const size = e.variant.operandSize;
+  const usual = () => {
+    const flags = w.and(e.rflags(), w.i32c(~(RFLAGS.VM | RFLAGS.RF)));
+    e.push(size === 8 ? w.extendU(flags) : flags, size);
+  };
+  e.unlessRare(w.and(e.eflags(), w.i32c(RFLAGS.VM)), usual, 'op_pushf', size);
+});
+system.op('popf', [['9D d64', '']], { stack: true, ends: true }, (e) => {
+  const size = e.variant.operandSize;
+  if (size === 2) {
+    e.core('op_popf', size);
+    return;
+  }
+  const flags = e.let(w.wrap(e.top(size)));
+  const old = e.let(e.eflags());
+  const simple = RFLAGS.IF | RFLAGS.DF | RFLAGS.ID;
+  const intricate = RFLAGS.TF | RFLAGS.AC | RFLAGS.NT | RFLAGS.IOPL;
+  const changed = w.or(w.and(w.xor(flags, old), w.i32c(intricate)), w.and(old, w.i32c(RFLAGS.RF)));
+  const usual = () => {
+    e.drop(w.i32c(size));
+    e.setState(L.EFLAGS, w.or(w.and(old, w.i32c(~simple)), w.and(flags, w.i32c(simple))));
+    e.setArithmetic(flags);
+    e.fallThrough();
+  };
+  const rare = w.or(w.or(e.state(L.CPL, 'i32'), e.state(L.PENDING, 'i32')), changed);
+  e.unlessRare(rare, usual, 'op_popf', size);
+});
 op('clac', [['NP 0F 01 CA', '']], ENDS, 'op_clac');
 op('stac', [['NP 0F 01 CB', '']], ENDS, 'op_stac');
 op('hlt', [['F4', '']], ENDS, 'op_hlt');
@@ -91,7 +133,13 @@ for (const [pattern, segment] of [
   ['0F B5 /r mem', L.GS],
 ] as const)
   sized('load_far', [[pattern, 'Gv,Mp']], { ends: true, param: segment }, 'op_loadFarPointer', segment);
-op('swapgs', [['0F 01 F8 only64', '']], {}, 'op_swapgs');
+system.op('swapgs', [['0F 01 F8 only64', '']], {}, (e) => {
+  e.raiseIf(e.state(L.CPL, 'i32'), VECTOR.GP, w.i32c(0));
+  const at = L.SEGS + L.GS * L.SEG_SIZE + L.SEG_BASE;
+  const base = e.let(e.state(at, 'i64'));
+  e.setState(at, e.let(e.state(L.MSR_KERNEL_GS_BASE, 'i64')));
+  e.setState(L.MSR_KERNEL_GS_BASE, base);
+});
 for (const [digit, name, handler, segment] of [
   [0, 'rdfsbase', 'op_rdsegbase', L.FS],
   [1, 'rdgsbase', 'op_rdsegbase', L.GS],

@@ -43,7 +43,7 @@ export function meetStates(a: RegionState, b: RegionState): RegionState {
 /** Core functions that touch neither general registers nor flags. */
 const PURE = /^(sse_|x87_emms$|pdep$|pext$|crc32c$)/;
 /** Those that read or write flags. */
-const ON_FLAGS = /^(getFlags|setFlags|rc[lr])$/;
+const ON_FLAGS = /^(setFlags|rc[lr])$/;
 
 /** Limits that float.ts asks for (isSafe). */
 const SAFE_DOUBLE = w.i64c(0x7fdn << 53n);
@@ -391,6 +391,16 @@ export class RegionEmitter extends RegionRegisters {
 
   jump(rip: Expr): void {
     this.frame.jump(rip);
+  }
+
+  fallThrough(): void {
+    this.frame.branch(undefined);
+  }
+
+  /** In the rare case the interpreter does it. */
+  unlessRare(rare: Expr, usual: () => void): void {
+    this.f.if(rare, () => this.frame.leaveHere(w.i32c(0)), undefined, false);
+    usual();
   }
 
   branch(target: Operand, condition?: Expr): void {
