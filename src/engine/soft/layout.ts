@@ -69,6 +69,9 @@ export const SEG_BASE = 0; // i64
 export const SEG_LIMIT = 8; // u32, in bytes (granularity applied)
 export const SEG_ATTR = 12; // u32: type 3:0, S 4, DPL 6:5, P 7, AVL 12, L 13, D/B 14, G 15, unusable 16 (as in a VMCS)
 export const SEG_SEL = 16; // u32
+/** Attributes of data that may be read and written up to its limit, and the bits that say so: unusable, P, type. */
+export const SEG_PLAIN = 0x82;
+export const SEG_PLAIN_MASK = 0x1008e;
 export const ES = 0;
 export const CS = 1;
 export const SS = 2;

@@ -25,6 +25,8 @@ import {
   PEND_INTR,
   PENDING,
   SEG_LIMIT,
+  SEG_PLAIN,
+  SEG_PLAIN_MASK,
   SS,
   TLB_CUR,
   TLB_SUPER,
@@ -59,8 +61,8 @@ import { userSet } from './tlb';
 /** A flat segment's limit, and its attributes as far as the fast path takes them for granted. */
 const FLAT_CODE: i64 = (((A_P | A_CODE | A_WRITABLE) as i64) << 32) | 0xffffffff;
 const FLAT_CODE_MASK: i64 = (((A_UNUSABLE | A_P | A_CODE | A_WRITABLE) as i64) << 32) | 0xffffffff;
-const FLAT_DATA: i64 = (((A_P | A_WRITABLE) as i64) << 32) | 0xffffffff;
-const FLAT_DATA_MASK: i64 = (((A_UNUSABLE | A_P | A_CODE | A_DOWN | A_WRITABLE) as i64) << 32) | 0xffffffff;
+const FLAT_DATA: i64 = ((SEG_PLAIN as i64) << 32) | 0xffffffff;
+const FLAT_DATA_MASK: i64 = ((SEG_PLAIN_MASK as i64) << 32) | 0xffffffff;
 
 /** 0 where a segment is flat: base 0, limit 4 GiB, present. Limit and attributes lie beside each other. */
 function bumps(seg: i32, flat: i64, mask: i64): i64 {

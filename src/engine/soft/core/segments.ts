@@ -13,6 +13,8 @@ import {
   SEG_ATTR,
   SEG_BASE,
   SEG_LIMIT,
+  SEG_PLAIN,
+  SEG_PLAIN_MASK,
   SS,
 } from '../layout';
 import {
@@ -104,6 +106,7 @@ export function eaSeg(seg: i32, offset: i64, size: i32, write: i32): i64 {
   const attr = load<i32>(s, SEG_ATTR);
   const last = offset + <i64>(size > 0 ? size - 1 : 0);
   const limit = <i64>load<u32>(s, SEG_LIMIT);
+  if ((attr & SEG_PLAIN_MASK) == SEG_PLAIN && last <= limit) return (load<i64>(s, SEG_BASE) + offset) & 0xffffffff;
   let good: bool;
   if (mode & MODE_PE) {
     good = (attr & (A_UNUSABLE | A_P)) == A_P;
