@@ -26,6 +26,7 @@ export * from './sreg';
 export * from './stack';
 export { faultPending } from './state';
 export * from './string-compare';
+export { moveRun, storeRun } from './string-runs';
 export * from './strings';
 export * from './syscall';
 export { flushAll } from './tlb';

@@ -2,17 +2,22 @@
 // 2 F2), base = address size in bytes, scale = log2 of the element size. Registers follow each step, so a fault leaves
 // exact counts; stretches of one page go at once.
 import {
+  ADDR_MASK,
   AUX_CF,
   AUX_PO,
   COUNT,
+  CS,
   EFLAGS,
   ES,
   FAULT,
   FAULT_VECTOR,
   FLAG_AUX,
   FLAG_RES,
+  FS,
   JUMP,
   MODE,
+  MODE_64,
+  MODE_SEGMENTED,
   MODE_TF,
   NEXT,
   PENDING,
@@ -28,6 +33,7 @@ import { portIn, portOut } from './env';
 import { ld, probe, spanRead, spanWrite, st } from './mmu';
 import { eaSeg } from './segments';
 import { F_DF, faulted, reg, setReg } from './state';
+import { fill, GO, moveRun, repeat, storeRun } from './string-runs';
 import { mayUsePort } from './tss';
 
 const RAX = 0;
@@ -36,12 +42,10 @@ const RDX = 2;
 const RSI = 6;
 const RDI = 7;
 
-/** Bytes that one go may move before interrupts are looked at again. */
-const GO: i32 = 65536;
-
 let seg: i32 = 0;
 let rep: i32 = 0;
 let size: i32 = 0;
+let shift: i32 = 0;
 let mask: i64 = 0;
 let step: i64 = 0;
 /** Elements left, as RCX says (1 without repetition). */
@@ -59,7 +63,8 @@ function begin(rec: u32): void {
   rep = load<u8>(rec, REC_B);
   const address = <i32>load<u8>(rec, REC_BASE);
   mask = address == 8 ? -1 : address == 4 ? 0xffffffff : 0xffff;
-  size = 1 << (load<u8>(rec, REC_SCALE) & 3);
+  shift = load<u8>(rec, REC_SCALE) & 3;
+  size = 1 << shift;
   step = load<i32>(EFLAGS) & F_DF ? -(<i64>size) : <i64>size;
   count = rep ? reg(RCX) & mask : 1;
   // Single-stepping traps after each iteration.
@@ -71,6 +76,16 @@ function begin(rec: u32): void {
 function setIndex(n: i32, value: i64): void {
   if (mask == 0xffff) store<u16>(REGS + (n << 3), <u16>value);
   else setReg(n, value & mask);
+}
+
+/**
+ * Whether offsets in `segment`, of this address size, are linear addresses and nothing is checked: as in regions, where a
+ * run is not counted as part of a go.
+ */
+function isFlat(segment: i32): bool {
+  const mode = load<i32>(MODE);
+  if (segment >= FS || mask != load<i64>(ADDR_MASK)) return false;
+  return (mode & MODE_64) != 0 || ((mode & MODE_SEGMENTED) == 0 && segment != CS);
 }
 
 /** `n` elements are done. */
@@ -100,12 +115,12 @@ function spanOf(offset: i64, linear: i64): i64 {
   const inPage = <i64>(<i32>linear & 0xfff);
   let n: i64;
   if (step > 0) {
-    n = (0x1000 - inPage) / <i64>size;
-    if (mask != -1) n = min(n, (mask + 1 - offset) / <i64>size);
+    n = (0x1000 - inPage) >> <i64>shift;
+    if (mask != -1) n = min(n, (mask + 1 - offset) >> <i64>shift);
   } else {
     if (inPage + <i64>size > 0x1000) return 0;
-    n = inPage / <i64>size + 1;
-    if (mask != -1) n = min(n, offset / <i64>size + 1);
+    n = (inPage >> <i64>shift) + 1;
+    if (mask != -1) n = min(n, (offset >> <i64>shift) + 1);
   }
   return n;
 }
@@ -117,7 +132,7 @@ function lowest(segment: i32, offset: i64, n: i64, write: i32): i64 {
 }
 
 function limitSpan(n: i64): i64 {
-  return min(min(n, count), <i64>max(go / size, 1));
+  return min(min(n, count), <i64>max(go >> shift, 1));
 }
 
 /** A span whose whole extent fails its segment check is done element by element, which faults at the right place. */
@@ -135,6 +150,11 @@ function spanFault(): i64 {
 // ---- MOVS ----------------------------------------------------------------------------------------------------------------
 export function op_movs(rec: u32): i32 {
   begin(rec);
+  if (rep && isFlat(seg)) {
+    const n = moveRun(reg(RSI) & mask, reg(RDI) & mask, count, shift);
+    done(n, true, true);
+    go = whole;
+  }
   while (count != 0 && go > 0) {
     const srcOffset = reg(RSI) & mask;
     const dstOffset = reg(RDI) & mask;
@@ -186,7 +206,7 @@ function moveSpan(srcOffset: i64, dstOffset: i64): i64 {
   // memory.copy moves as if through a buffer; an overlapping string move repeats what it has just written.
   const repeats = step > 0 ? to > from && to < from + bytes : from > to && from < to + bytes;
   if (!repeats) memory.copy(to, from, bytes);
-  else if (step > 0) for (let i = 0; i < bytes; i += size) copyElement(to + i, from + i);
+  else if (step > 0) repeat(to, from, bytes, shift);
   else for (let i = bytes - size; i >= 0; i -= size) copyElement(to + i, from + i);
   return n;
 }
@@ -202,6 +222,11 @@ function copyElement(to: u32, from: u32): void {
 export function op_stos(rec: u32): i32 {
   begin(rec);
   const value = reg(RAX);
+  if (rep && isFlat(ES)) {
+    const n = storeRun(value, reg(RDI) & mask, count, shift);
+    done(n, false, true);
+    go = whole;
+  }
   while (count != 0 && go > 0) {
     const offset = reg(RDI) & mask;
     if (rep && count > 1) {
@@ -235,13 +260,7 @@ function storeSpan(offset: i64, value: i64): i64 {
   const to = spanWrite(dst, bytes);
   if (to == 0) return spanFault();
   if (to == 1) return 0;
-  const byte = value & 0xff;
-  const all = byte * 0x0101010101010101;
-  const used: i64 = size == 8 ? -1 : ((1 as i64) << (<i64>(size * 8))) - 1;
-  if (((value ^ all) & used) == 0) memory.fill(to, <u8>byte, bytes);
-  else if (size == 2) for (let i = 0; i < bytes; i += 2) store<u16>(to + i, <u16>value);
-  else if (size == 4) for (let i = 0; i < bytes; i += 4) store<u32>(to + i, <u32>value);
-  else for (let i = 0; i < bytes; i += 8) store<i64>(to + i, value);
+  fill(to, value, bytes, shift);
   return n;
 }
 

@@ -324,12 +324,38 @@ export class RegionEmitter extends RegionRegisters {
   // ---- core ----------------------------------------------------------------------------------------------------------------
 
   core(name: string, ...args: number[]): void {
+    if (name === 'op_movs' || name === 'op_stos') {
+      const { a: segment, base: size } = this.record!;
+      const plain = segment < L.FS && (segment !== L.CS || size === 8);
+      if (this.flat && size === this.usualAddressSize && (plain || name === 'op_stos')) {
+        this.#run(name === 'op_movs', size);
+        return;
+      }
+    }
     const { spec, address, base, index } = this.record!;
     this.setState(L.CUR_REC, w.i32c(address));
     if (base === L.R_EA || index === L.R_EA) this.setState(L.REGS + L.R_EA, this.effective());
     const call = () => this.invoke(name, 'i32', [w.i32c(address), ...args.map(w.i32c)]);
     if (spec!.instruction.attributes.ends) this.frame.callLastHandler(call);
     else this.frame.callHandler(call);
+  }
+
+  /** A run of MOVS or STOS: core does as much as plain memory allows, and the interpreter what is left. */
+  #run(moves: boolean, size: 4 | 8): void {
+    const { b: repeated, scale } = this.record!;
+    const shift = scale & 3;
+    const [rcx, rsi, rdi] = [1, 6, 7].map((n) => this.let(w.extendU(this.gpr(n, size))));
+    const count = repeated ? rcx : w.i64c(1);
+    const from = moves ? rsi : this.gpr(0, 8);
+    const args = [from, rdi, count, w.i32c(shift)];
+    const done = this.let(this.invoke(moves ? 'moveRun' : 'storeRun', 'i64', args));
+    const bytes = this.let(w.shl(done, w.i64c(shift)));
+    const advance = (n: number, old: Expr) => this.setGpr(n, size, this.resize(w.add(old, bytes), size));
+    if (moves) advance(6, rsi);
+    advance(7, rdi);
+    const left = this.let(w.sub(count, done));
+    if (repeated) this.setGpr(1, size, this.resize(left, size));
+    this.f.if(w.ne(left, w.i64c(0)), () => this.frame.leaveHere(w.i32c(0)), undefined, false);
   }
 
   call(name: string, result: ValType, ...args: Expr[]): Expr {

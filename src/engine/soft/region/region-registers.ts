@@ -43,6 +43,8 @@ export abstract class RegionRegisters extends LazyFlagsEmitter {
   protected readonly tlb: Expr;
   protected readonly frame: RegionFrame;
   readonly #long: boolean;
+  /** Whether all segments but CS, FS and GS are flat: in 64-bit mode CS also. */
+  protected readonly flat: boolean;
   readonly #inPlace: boolean;
   /** Locals: registers, the entry block's page, R_EA. */
   readonly #registers: readonly number[];
@@ -79,6 +81,7 @@ export abstract class RegionRegisters extends LazyFlagsEmitter {
     this.imports = imports;
     this.frame = frame;
     this.#long = (mode & L.MODE_64) !== 0;
+    this.flat = this.#long || (mode & L.MODE_SEGMENTED) === 0;
     this.#registers = Array.from({ length: 16 }, () => f.local('i64'));
     this.pageLocal = f.local('i64');
     this.#page = w.localGet(this.pageLocal, 'i64', true);
@@ -308,6 +311,11 @@ export abstract class RegionRegisters extends LazyFlagsEmitter {
     if (size === 8) return w.i64c(r.wide);
     if (size === 1 && !signed) return w.i32c(r.imm & 0xff);
     return w.i32c(size === 2 ? r.imm & 0xffff : r.imm);
+  }
+
+  /** The address size of code that does not ask for another. */
+  protected get usualAddressSize(): 4 | 8 {
+    return this.#long ? 8 : 4;
   }
 
   maskAddress(linear: Expr): Expr {
