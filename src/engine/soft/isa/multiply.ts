@@ -111,41 +111,71 @@ op(
   },
 );
 
-/** #DE for a zero divisor and for a quotient that does not fit. Flags are undefined and stay. */
+/** Quotient and remainder by operators of one width; the divisor must fit them. */
+function quotient(e: Emitter, signed: boolean, dividend: Expr, divisor: Expr): { readonly q: Expr; readonly r: Expr } {
+  const q = e.let(signed ? w.divS(dividend, divisor) : w.divU(dividend, divisor));
+  return { q, r: e.let(w.sub(dividend, w.mul(q, divisor))) };
+}
+
+/**
+ * #DE for a zero divisor and for a quotient that does not fit. Flags are undefined and stay. Nearly every dividend is one
+ * register extended: then the quotient fits, and an operator of the register's width gives it.
+ */
 function divide(signed: boolean) {
   return (e: Emitter, src: Operand): void => {
     const size = sizeOf(src);
     const d = e.read(src);
-    if (size === 8) {
-      e.faultIf(e.call(signed ? 'idiv64' : 'div64', 'i32', d));
+    if (size < 4) {
+      divideWide(e, size, signed, d);
       return;
     }
-    const bits = size * 8;
-    const divisor = e.let(signed ? e.signExtend64(d, size) : w.extendU(d));
-    e.raiseIf(w.eqz(divisor), VECTOR.DE);
-    let dividend: Expr;
-    if (size === 1) dividend = signed ? e.signExtend64(e.gpr(RAX, 2), 2) : w.extendU(e.gpr(RAX, 2));
-    else {
-      const pair = w.or(w.shl(w.extendU(e.gpr(RDX, size)), w.i64c(bits)), w.extendU(e.gpr(RAX, size)));
-      dividend = signed && size === 2 ? w.signExtend(pair, 32) : pair;
-    }
-    dividend = e.let(dividend);
-    if (signed) {
-      // The one quotient that i64.div_s itself can't represent.
-      e.raiseIf(w.and(w.eq(dividend, w.i64c(-(2n ** 63n))), w.eq(divisor, w.i64c(-1))), VECTOR.DE);
-    }
-    const q = e.let(signed ? w.divS(dividend, divisor) : w.divU(dividend, divisor));
-    const fits = signed ? w.eq(q, e.signExtend64(w.wrap(q), size)) : w.eqz(w.shrU(q, w.i64c(bits)));
-    e.raiseIf(w.eqz(fits), VECTOR.DE);
-    const r = e.let(w.wrap(w.sub(dividend, w.mul(q, divisor))));
-    if (size === 1) {
-      const ax = w.or(w.and(w.wrap(q), w.i32c(0xff)), w.shl(w.and(r, w.i32c(0xff)), w.i32c(8)));
-      e.setGpr(RAX, 2, ax);
-    } else {
-      e.setGpr(RAX, size, w.wrap(q));
-      e.setGpr(RDX, size, r);
-    }
+    const c = (n: number) => w.intc(d.type, n);
+    const low = e.gpr(RAX, size);
+    const extended = e.let(signed ? w.shrS(low, c(size * 8 - 1)) : c(0));
+    // Neither 0 nor, signed, -1: the divisor that makes the smallest number too large.
+    const common = signed ? w.gtU(w.add(d, c(1)), c(1)) : w.ne(d, c(0));
+    e.if(
+      w.and(w.eq(e.gpr(RDX, size), extended), common),
+      () => {
+        const { q, r } = quotient(e, signed, low, d);
+        e.setGpr(RAX, size, q);
+        e.setGpr(RDX, size, r);
+      },
+      () => {
+        if (size === 4) divideWide(e, size, signed, d);
+        else e.faultIf(e.call(signed ? 'idiv64' : 'div64', 'i32', d));
+      },
+    );
   };
+}
+
+/** Of a dividend of twice the size, in 64 bits. */
+function divideWide(e: Emitter, size: number, signed: boolean, d: Expr): void {
+  const bits = size * 8;
+  const divisor = e.let(signed ? e.signExtend64(d, size) : w.extendU(d));
+  e.raiseIf(w.eqz(divisor), VECTOR.DE);
+  let dividend: Expr;
+  if (size === 1) dividend = signed ? e.signExtend64(e.gpr(RAX, 2), 2) : w.extendU(e.gpr(RAX, 2));
+  else {
+    const pair = w.or(w.shl(w.extendU(e.gpr(RDX, size)), w.i64c(bits)), w.extendU(e.gpr(RAX, size)));
+    dividend = signed && size === 2 ? w.signExtend(pair, 32) : pair;
+  }
+  dividend = e.let(dividend);
+  if (signed) {
+    // The one quotient that i64.div_s itself can't represent.
+    e.raiseIf(w.and(w.eq(dividend, w.i64c(-(2n ** 63n))), w.eq(divisor, w.i64c(-1))), VECTOR.DE);
+  }
+  const { q, r: remainder } = quotient(e, signed, dividend, divisor);
+  const fits = signed ? w.eq(q, e.signExtend64(w.wrap(q), size)) : w.eqz(w.shrU(q, w.i64c(bits)));
+  e.raiseIf(w.eqz(fits), VECTOR.DE);
+  const r = w.wrap(remainder);
+  if (size === 1) {
+    const ax = w.or(w.and(w.wrap(q), w.i32c(0xff)), w.shl(w.and(r, w.i32c(0xff)), w.i32c(8)));
+    e.setGpr(RAX, 2, ax);
+  } else {
+    e.setGpr(RAX, size, w.wrap(q));
+    e.setGpr(RDX, size, r);
+  }
 }
 op(
   'div',
