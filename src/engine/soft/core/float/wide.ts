@@ -31,6 +31,20 @@ export function wideInt(p: usize, v: i32): void {
   wideSet(p, u32(v < 0), 63 - <i32>n, m << n, 0);
 }
 
+/** From a double, which must be normal. */
+export function wideDouble(p: usize, v: f64): void {
+  const bits = reinterpret<u64>(v);
+  wideSet(p, <u32>(bits >> 63), (<i32>(bits >> 52) & 0x7ff) - 1023, MSB | (bits << 11), 0);
+}
+
+/** As a double, truncated; 0 where it is too small for one. Nothing here is too large. */
+export function wideToDouble(p: usize): f64 {
+  const e = load<i32>(p, 4);
+  const m = load<u64>(p, 8);
+  if (m == 0 || e < -1022) return 0;
+  return reinterpret<f64>(((<u64>load<u32>(p)) << 63) | ((<u64>(e + 1023)) << 52) | ((m << 1) >> 12));
+}
+
 /** Multiplies by 2^n. */
 export function wideScale(p: usize, n: i32): void {
   store<i32>(p, load<i32>(p, 4) + n, 4);

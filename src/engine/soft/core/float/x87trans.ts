@@ -41,12 +41,14 @@ import {
   wideAdd,
   wideCopy,
   wideDiv,
+  wideDouble,
   wideInt,
   wideMul,
   wideNegate,
   widePolynomial,
   wideScale,
   wideSet,
+  wideToDouble,
   wideToZ,
 } from './wide';
 import { beginX87, endTo, endX87, push, put, ready, readyA, st, stackFault, underflowTo, valid } from './x87stack';
@@ -501,6 +503,12 @@ export function x87_f2xm1(): void {
   endTo(0, 0);
 }
 
+/** 1 / 6! + x / 7! + x^2 / 8! ... */
+function exponentialTail(x: f64): f64 {
+  const last = 1.0 / 3628800.0 + x * (1.0 / 39916800.0 + x * (1.0 / 479001600.0));
+  return 1.0 / 720.0 + x * (1.0 / 5040.0 + x * (1.0 / 40320.0 + x * (1.0 / 362880.0 + x * last)));
+}
+
 function exponential(): void {
   wideSet(X, aS, aE, aM, 0);
   // n / 32 is the nearest; 2^a - 1 = p + e + p e with p = 2^(n / 32) - 1, e = 2^(a - n / 32) - 1.
@@ -513,7 +521,12 @@ function exponential(): void {
     wideAdd(X, X, U);
   }
   wideMul(X, X, LN2);
-  widePolynomial(T, X, FACTORIALS, 1, 1, 12, false);
+  // (e^x - 1) / x, x below 2^-6.5: from x^5 / 6! on, which is below 2^-41, doubles are exact enough.
+  wideDouble(T, exponentialTail(wideToDouble(X)));
+  for (let k = 5; k > 0; k--) {
+    wideMul(T, T, X);
+    wideAdd(T, T, FACTORIALS + <usize>(k * WIDE));
+  }
   wideMul(T, T, X);
   if (n) {
     const p = POWERS + <usize>((n + 32) * WIDE);
