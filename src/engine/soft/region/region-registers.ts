@@ -162,18 +162,10 @@ export abstract class RegionRegisters extends LazyFlagsEmitter {
     const limit = w.load('i64_32u', w.i32c(0), segment + L.SEG_LIMIT);
     const attributes = w.and(w.load('i32', w.i32c(0), segment + L.SEG_ATTR), w.i32c(L.SEG_PLAIN_MASK));
     const within = w.leU(w.add(offset, w.i64c(Math.max(r.b, 1) - 1)), limit);
-    return this.choose(
-      'i64',
-      w.and(w.eq(attributes, w.i32c(L.SEG_PLAIN)), within),
-      () => w.and(w.add(w.load('i64', w.i32c(0), segment + L.SEG_BASE), offset), w.i64c(0xffff_ffff)),
-      () => {
-        const args = [w.i32c(r.a), offset, w.i32c(r.b), w.i32c(r.imm & 1)];
-        const linear = this.let(this.invoke('eaSeg', 'i64', args));
-        this.faultIf(w.geS(this.state(L.FAULT_VECTOR, 'i32'), w.i32c(0)));
-        return linear;
-      },
-      true,
-    );
+    // A call of core here would cost as much as one at a TLB miss.
+    const isPlain = w.and(w.eq(attributes, w.i32c(L.SEG_PLAIN)), within);
+    this.f.if(w.eqz(isPlain), () => this.frame.leaveHere(w.i32c(0)), undefined, false);
+    return w.and(w.add(w.load('i64', w.i32c(0), segment + L.SEG_BASE), offset), w.i64c(0xffff_ffff));
   }
 
   // ---- registers and fields ------------------------------------------------------------------------------------------------
