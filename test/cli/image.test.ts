@@ -115,7 +115,7 @@ describe.skipIf(!full).each(VARIETIES)('a Debian on a disk: $arch $options (TYPE
       boot,
       { when: /typevisor login: $/, type: 'root\n' },
       { when: prompt, type: `${state}; ${look}; echo kept >/root/mark; findmnt -no SOURCE,FSTYPE,OPTIONS /\n` },
-      { when: /\/dev\/vda ext4 rw[\s\S]*# $/, type: 'reboot\n' },
+      { when: /\/dev\/vda +ext4 +rw[\s\S]*# $/, type: 'reboot\n' },
       { when: /typevisor login: $/, type: 'root\n' },
       { when: prompt, type: 'cat /root/mark; poweroff\n' },
     );
