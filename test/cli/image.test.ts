@@ -58,7 +58,9 @@ async function conversation(args: readonly string[], ...cues: { when: RegExp; ty
   child.stdout.setEncoding('latin1').on('data', hear);
   child.stderr.setEncoding('latin1').on('data', hear);
   const status = await new Promise<number | null>((resolve) => child.on('close', resolve));
-  return { status, output: output.replaceAll('\r', '') };
+  // Where a shell says that it takes pasted text whole, that stands before what it prints next.
+  for (const noise of ['\r', '\u001b[?2004h', '\u001b[?2004l']) output = output.replaceAll(noise, '');
+  return { status, output };
 }
 
 describe.skipIf(!hasApt)('an image whose building is interrupted', { timeout: 240_000 }, () => {
