@@ -87,9 +87,9 @@ export class Random {
     return sign | (BigInt(exponent) << BigInt(fraction)) | tail;
   }
 
-  /** Fills 16 bytes with integers, singles or doubles. */
+  /** Fills 16 bytes with integers, singles, doubles or text of few letters. */
   vector(to: DataView, at: number): void {
-    switch (this.below(4)) {
+    switch (this.below(5)) {
       case 0:
         for (let i = 0; i < 16; i += 4) to.setUint32(at + i, Number(this.float(23)), true);
         break;
@@ -99,6 +99,9 @@ export class Random {
       case 2:
         for (let i = 0; i < 16; i++)
           to.setUint8(at + i, this.chance(40) ? this.pick([0, 0x7f, 0x80, 0xff, 1]) : this.u32() & 255);
+        break;
+      case 3:
+        for (let i = 0; i < 16; i++) to.setUint8(at + i, this.chance(8) ? 0 : 0x7e + this.below(4));
         break;
       default:
         for (let i = 0; i < 16; i += 8) to.setBigUint64(at + i, this.integer(), true);
