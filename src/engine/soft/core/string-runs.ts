@@ -1,8 +1,6 @@
 // Runs of MOVS and STOS: upwards, through plain memory, in segments that are flat. Nearly all are such. Regions call these
 // with what they keep in Wasm locals: nothing in here looks at a general register or at flags that are lazy.
-import { ADDR_MASK, EFLAGS, FAULT_VECTOR, MODE, MODE_TF, TLB_ADDEND, TLB_CUR, TLB_READ, TLB_WRITE } from '../layout';
-import { codeAt } from './code';
-import { resolveRead, resolveWrite } from './mmu';
+import { ADDR_MASK, EFLAGS, MODE, MODE_TF, TLB_ADDEND, TLB_CUR, TLB_READ, TLB_WRITE } from '../layout';
 import { F_DF } from './state';
 import { tlbEntry } from './tlb';
 
@@ -17,32 +15,15 @@ function isRun(count: i64, shift: i32): bool {
   return <u64>count <= <u64>(GO >> shift);
 }
 
-/** Host address of the byte at `lin`, or 0: a fault, which its instruction will raise again, or no plain memory. */
-function plainRead(lin: i64): u32 {
-  const set = load<u32>(TLB_CUR);
-  const e = tlbEntry(set, lin);
-  if (load<i64>(e, TLB_READ) == (lin & ~0xfff)) return <u32>lin + load<u32>(e, TLB_ADDEND);
-  return known(resolveRead(set, lin));
-}
-
-/** The same for writing `bytes`, all in one page and none of them decoded code. */
-function plainWrite(lin: i64, bytes: i32): u32 {
-  const set = load<u32>(TLB_CUR);
-  const e = tlbEntry(set, lin);
-  if (load<i64>(e, TLB_WRITE) == (lin & ~0xfff)) return <u32>lin + load<u32>(e, TLB_ADDEND);
-  const host = known(resolveWrite(set, lin));
-  return host && codeAt(host, bytes) ? 0 : host;
-}
-
-function known(host: u32): u32 {
-  if (host > 1) return host;
-  if (host == 0) store<i32>(FAULT_VECTOR, -1);
-  return 0;
+/** Host address of the byte at `lin` by the TLB's tag, or 0: a fault, a device, decoded code, or just a miss. */
+function plain(lin: i64, tag: i32): u32 {
+  const e = tlbEntry(load<u32>(TLB_CUR), lin);
+  return load<i64>(e + tag) == (lin & ~0xfff) ? <u32>lin + load<u32>(e, TLB_ADDEND) : 0;
 }
 
 /**
- * Moves elements of 2^shift bytes, at most `count`: how many. The rest is for op_movs: whatever is not plain memory, a
- * fault, an element across pages.
+ * Moves elements of 2^shift bytes, at most `count`: how many. The rest is for op_movs: what the TLB does not have, an
+ * element across pages.
  */
 export function moveRun(src: i64, dst: i64, count: i64, shift: i32): i64 {
   if (!isRun(count, shift)) return 0;
@@ -55,9 +36,9 @@ export function moveRun(src: i64, dst: i64, count: i64, shift: i32): i64 {
     const n = min((0x1000 - max(<i32>s & 0xfff, <i32>d & 0xfff)) >> shift, limit - done);
     if (n == 0) break;
     const bytes = n << shift;
-    const from = plainRead(s);
+    const from = plain(s, TLB_READ);
     if (from == 0) break;
-    const to = plainWrite(d, bytes);
+    const to = plain(d, TLB_WRITE);
     if (to == 0) break;
     // What lies before its source may go in any portions; what lies in it repeats what has just been written.
     if (to > from && to - from < <u32>bytes) repeat(to, from, bytes, shift);
@@ -77,7 +58,7 @@ export function storeRun(value: i64, dst: i64, count: i64, shift: i32): i64 {
     const d = (dst + <i64>(done << shift)) & mask;
     const n = min((0x1000 - (<i32>d & 0xfff)) >> shift, limit - done);
     if (n == 0) break;
-    const to = plainWrite(d, n << shift);
+    const to = plain(d, TLB_WRITE);
     if (to == 0) break;
     fill(to, value, n << shift, shift);
     done += n;
