@@ -32,7 +32,7 @@ export function completeInstruction(vcpu: KvmVcpu, helper: InstructionHelper): E
   const msrs = new Map(
     [...state.msrs].filter(([msr, value]) => before.msrs.has(msr) && before.msrs.get(msr) !== value),
   );
-  vcpu.replaceState({ ...state, msrs }, before.activity);
+  vcpu.replaceState(before, { ...state, msrs });
   vcpu.completedInstructions++;
   if (state.activity === 'halted') return vcpu.halt();
   return undefined;

@@ -94,12 +94,8 @@ export class StateTransfer {
    * fresh start, unless `keep` says that only an instruction has been completed.
    */
   write(fd: number, state: VcpuState, keep = false): void {
-    const { regs, sregs, xsave, xcrs, debug } = this;
-    GPR_OFFSETS.forEach((at, i) => {
-      regs.setBigUint64(at, BigInt.asUintN(64, state.gpr[i]), true);
-    });
-    regs.setBigUint64(REGS_RIP, BigInt.asUintN(64, state.rip), true);
-    regs.setBigUint64(REGS_RFLAGS, BigInt.asUintN(64, state.rflags), true);
+    const { regs, sregs, xcrs, debug } = this;
+    this.putRegs(state);
     // What is not in the state stays as it is: the APIC base and CR8.
     this.get(fd, A.KVM_GET_SREGS, sregs, 'KVM_GET_SREGS');
     A.SREGS_SEGMENTS.forEach((name, i) => {
@@ -129,11 +125,7 @@ export class StateTransfer {
       xcrs.setBigUint64(16, state.xcr0 & this.xcr0, true);
       this.set(fd, A.KVM_SET_XCRS, xcrs, 'KVM_SET_XCRS');
     }
-    bytesOf(xsave).fill(0);
-    bytesOf(xsave).set(state.fxsave.subarray(0, FXSAVE_SIZE));
-    bytesOf(xsave).set(state.ymmHigh.subarray(0, YMM_HIGH_SIZE), XSAVE_YMM_HIGH);
-    xsave.setUint32(XSTATE_BV, this.xcr0 === 0n ? 3 : Number(this.xcr0) & XCR0_X87_SSE_AVX, true);
-    this.set(fd, A.KVM_SET_XSAVE, xsave, 'KVM_SET_XSAVE');
+    this.writeXsave(fd, state);
     bytesOf(debug).fill(0);
     DEBUGREG_OFFSETS.forEach((at, i) => {
       debug.setBigUint64(at, BigInt.asUintN(64, state.dr[i]), true);
@@ -141,6 +133,42 @@ export class StateTransfer {
     this.set(fd, A.KVM_SET_DEBUGREGS, debug, 'KVM_SET_DEBUGREGS');
     this.writeMsrs(fd, state.msrs);
     this.set(fd, A.KVM_SET_REGS, regs, 'KVM_SET_REGS');
+  }
+
+  /**
+   * After an instruction that was executed elsewhere, from `before` to `after`: only what it has changed. What KVM has pending
+   * stays, but for the exception that the instruction was about. Control registers above all are left alone where they can
+   * be, for KVM throws away translations with them.
+   */
+  replace(fd: number, before: VcpuState, after: VcpuState): void {
+    if (!sameSystem(before, after) || before.xcr0 !== after.xcr0 || !sameWords(before.dr, after.dr)) {
+      this.write(fd, after, true);
+      return;
+    }
+    this.clearEvents(fd, true);
+    if (!sameBytes(before.fxsave, after.fxsave) || !sameBytes(before.ymmHigh, after.ymmHigh))
+      this.writeXsave(fd, after);
+    this.writeMsrs(fd, after.msrs);
+    this.putRegs(after);
+    this.set(fd, A.KVM_SET_REGS, this.regs, 'KVM_SET_REGS');
+  }
+
+  private putRegs({ gpr, rip, rflags }: VcpuState): void {
+    const { regs } = this;
+    GPR_OFFSETS.forEach((at, i) => {
+      regs.setBigUint64(at, BigInt.asUintN(64, gpr[i]), true);
+    });
+    regs.setBigUint64(REGS_RIP, BigInt.asUintN(64, rip), true);
+    regs.setBigUint64(REGS_RFLAGS, BigInt.asUintN(64, rflags), true);
+  }
+
+  private writeXsave(fd: number, { fxsave, ymmHigh }: VcpuState): void {
+    const { xsave } = this;
+    bytesOf(xsave).fill(0);
+    bytesOf(xsave).set(fxsave.subarray(0, FXSAVE_SIZE));
+    bytesOf(xsave).set(ymmHigh.subarray(0, YMM_HIGH_SIZE), XSAVE_YMM_HIGH);
+    xsave.setUint32(XSTATE_BV, this.xcr0 === 0n ? 3 : Number(this.xcr0) & XCR0_X87_SSE_AVX, true);
+    this.set(fd, A.KVM_SET_XSAVE, xsave, 'KVM_SET_XSAVE');
   }
 
   /** Of the last `readBasics`: enough to see where a vCPU is. */
@@ -166,6 +194,10 @@ export class StateTransfer {
     const events = new DataView(new ArrayBuffer(A.SIZE.events));
     if (keep) {
       this.get(fd, A.KVM_GET_VCPU_EVENTS, events, 'KVM_GET_VCPU_EVENTS');
+      const isThere = bytesOf(events)
+        .subarray(0, EVENTS_INTERRUPT)
+        .some((byte) => byte !== 0);
+      if (!isThere && events.getUint8(EVENTS_SHADOW) === 0) return;
       bytesOf(events).fill(0, 0, EVENTS_INTERRUPT);
       events.setUint8(EVENTS_SHADOW, 0);
     }
@@ -247,6 +279,33 @@ function writeSegment(sregs: DataView, at: number, segment: SegmentRegister): vo
   [...bytes, (a >> 12) & 1, (a >> 16) & 1, 0].forEach((value, i) => {
     sregs.setUint8(at + 14 + i, value);
   });
+}
+
+const SYSTEM = ['cr0', 'cr2', 'cr3', 'cr4', 'efer'] as const;
+
+/** Whether two states have the same segments, tables and control registers: struct kvm_sregs. */
+function sameSystem(a: VcpuState, b: VcpuState): boolean {
+  return (
+    SYSTEM.every((name) => a[name] === b[name]) &&
+    A.SREGS_SEGMENTS.every((name) => {
+      const [one, other] = [a[name], b[name]];
+      return (
+        one.selector === other.selector &&
+        one.base === other.base &&
+        one.limit === other.limit &&
+        one.attributes === other.attributes
+      );
+    }) &&
+    (['gdtr', 'idtr'] as const).every((name) => a[name].base === b[name].base && a[name].limit === b[name].limit)
+  );
+}
+
+function sameWords(a: readonly bigint[], b: readonly bigint[]): boolean {
+  return a.every((word, i) => word === b[i]);
+}
+
+function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
+  return a.every((byte, i) => byte === b[i]);
 }
 
 export function bytesOf(view: DataView): Uint8Array {

@@ -127,9 +127,9 @@ export class KvmVcpu implements Vcpu {
   }
 
   /** After an instruction that was executed elsewhere: what KVM has pending stays, but for what the instruction was about. */
-  replaceState(state: VcpuState, activity: VcpuState['activity']): void {
-    this.vm.state.write(this.fd, state, true);
-    if (state.activity !== activity) this.setActivity(state.activity);
+  replaceState(before: VcpuState, state: VcpuState): void {
+    this.vm.state.replace(this.fd, before, state);
+    if (state.activity !== before.activity) this.setActivity(state.activity);
     this.stale = true;
   }
 

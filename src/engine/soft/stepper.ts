@@ -27,6 +27,9 @@ export class SoftStepper {
   private readonly memory: GuestMemory;
   private readonly slots: Uint8Array;
   private readonly before = new Uint8Array(SLOTS * PAGE);
+  /** Both once more, as 32-bit words. */
+  private readonly words: Int32Array;
+  private readonly wordsBefore = new Int32Array(this.before.buffer);
   /** Page number by slot; the first `used` hold. */
   private readonly pages = new Float64Array(SLOTS);
   private used = 0;
@@ -41,6 +44,7 @@ export class SoftStepper {
     view.setBigUint64(L.CFG_RAM_LOW, 0n, true);
     view.setUint32(L.CFG_PAGED, 1, true);
     this.slots = new Uint8Array(linear.buffer, L.RAM_BASE, SLOTS * PAGE);
+    this.words = new Int32Array(linear.buffer, L.RAM_BASE, (SLOTS * PAGE) >> 2);
     this.engine.pageIn = (gpa) => this.pageIn(gpa);
   }
 
@@ -92,10 +96,10 @@ export class SoftStepper {
       const at = slot * PAGE;
       const gpa = this.pages[slot] * PAGE;
       let target: Uint8Array | undefined;
-      for (let i = at; i < at + PAGE; i++) {
-        if (slots[i] === before[i]) continue;
+      for (let word = at >> 2; word < (at + PAGE) >> 2; word++) {
+        if (this.words[word] === this.wordsBefore[word]) continue;
         target ??= this.memory.view(gpa, PAGE);
-        target[i - at] = slots[i];
+        for (let i = word << 2; i < (word + 1) << 2; i++) if (slots[i] !== before[i]) target[i - at] = slots[i];
       }
       if (target !== undefined) this.memory.dirtied(gpa, PAGE);
       this.engine.core.notifyWrite(L.RAM_BASE + at, PAGE);
