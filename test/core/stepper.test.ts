@@ -49,9 +49,27 @@ function step(code: readonly number[], change: (state: VcpuState, memory: TestMe
 }
 
 describe('the stepper', () => {
-  test.each([0, 1])('executes exactly one instruction, for vCPU %i', (cpu) => {
+  test.each([0, 1])('executes one instruction and none that may do more than compute, for vCPU %i', (cpu) => {
     const { after } = step([0x40, 0x40], undefined, cpu); // inc eax; inc eax
     expect([after!.gpr[0], after!.rip]).toEqual([1n, 0x1001n]);
+  });
+
+  // movd xmm0, eax; paddd xmm0, xmm0; add ecx, 5; mov [3000h], eax
+  const COMPUTES = [0x66, 0x0f, 0x6e, 0xc0, 0x66, 0x0f, 0xfe, 0xc0, 0x83, 0xc1, 5];
+  const STORE = [0x89, 0x05, 0, 0x30, 0, 0];
+  const withSse = (state: VcpuState) => void Object.assign(state, { cr4: 0x200n });
+
+  test('goes on while what follows only computes', () => {
+    const { memory, after } = step([...COMPUTES, ...STORE], withSse);
+    expect([after!.rip, after!.gpr[1]]).toEqual([BigInt(0x1000 + COMPUTES.length), 5n]);
+    expect(memory.written).toEqual([]);
+  });
+
+  test('ends a loop that only computes, and goes no further than one instruction under TF', () => {
+    const loop = step([0x66, 0x0f, 0xfe, 0xc0, 0x83, 0xc1, 1, 0xeb, 0xf7], withSse); // paddd; add ecx, 1; jmp
+    expect(Number(loop.after!.gpr[1])).toBeGreaterThan(50);
+    const { after } = step(COMPUTES, (state) => void Object.assign(state, { cr4: 0x200n, rflags: 0x102n }));
+    expect(after!.gpr[1]).toBe(0n);
   });
 
   test('writes back what has changed, across pages also, and tells of it', () => {

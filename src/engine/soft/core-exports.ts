@@ -5,6 +5,7 @@ export interface CoreExports {
   resetCpu(): void;
   /** After state was written from outside: recomputes what is derived (mode, TLBs, FPU guards). */
   stateLoaded(): void;
+  stepOnce(): void;
   getFlags(): number;
   setFlags(value: number, mask: number): void;
   /** FXSAVE64 image at / from a linear-memory address. */

@@ -7,10 +7,20 @@
 import type { EngineConfig, ExitSink, GuestMemory, VcpuState } from '../contract.js';
 import { SoftEngine, type SoftModules } from './engine.js';
 import * as L from './layout.js';
+import { isPlain, LONGEST } from './plain.js';
+import type { SoftVcpu } from './vcpu.js';
 
 const PAGE = 4096;
 /** Pages that one instruction may touch: page walks, descriptor tables, stacks and all of a long string instruction's slice. */
 const SLOTS = 256;
+/** Instructions that may follow the one that was asked for, while they only compute: each is cheaper than carrying state. */
+const MOST_FOLLOWERS = 256;
+/** Slots that are left for one instruction. */
+const ENOUGH_SLOTS = 32;
+/** RFLAGS.TF (SDM vol. 1, 3.4.3.3). */
+const TF = 0x100n;
+/** Attributes of a code segment of 64-bit code (contract.ts). */
+const CODE_LONG = 0x2000;
 /** Instructions' worth of a long string instruction in one go; its rest is another step. */
 const BUDGET = 1000;
 
@@ -48,7 +58,10 @@ export class SoftStepper {
     this.engine.pageIn = (gpa) => this.pageIn(gpa);
   }
 
-  /** Executes the instruction at the state's RIP, or delivers the fault that it raises. */
+  /**
+   * Executes the instruction at the state's RIP, or delivers the fault that it raises; and what follows, while that only
+   * computes: code that needs help once needs it often.
+   */
   step(cpu: number, state: VcpuState): StepOutcome {
     const vcpu = this.engine.vcpus[cpu];
     const { view } = this.engine;
@@ -56,7 +69,12 @@ export class SoftStepper {
     this.engine.select(vcpu);
     view.setUint32(L.DEBUG_STEP, 1, true);
     vcpu.setState({ ...state, activity: 'running' });
-    const exit = vcpu.run(BUDGET);
+    let exit = vcpu.run(BUDGET);
+    let followers = (state.rflags & TF) === 0n ? MOST_FOLLOWERS : 0;
+    while (exit.kind === 'debug' && followers-- > 0 && this.used + ENOUGH_SLOTS < SLOTS && this.isNextPlain(vcpu)) {
+      this.engine.core.stepOnce();
+      exit = vcpu.run(BUDGET);
+    }
     this.giveBack();
     if (this.overflow) return { kind: 'failed', detail: `it touches more than ${SLOTS} pages` };
     switch (exit.kind) {
@@ -69,6 +87,21 @@ export class SoftStepper {
       default:
         return { kind: 'failed', detail: `the software engine left with ${exit.kind}` };
     }
+  }
+
+  /** Whether the next instruction only computes; one that may lie in two pages is taken for one that does not. */
+  private isNextPlain(vcpu: SoftVcpu): boolean {
+    const { view } = this.engine;
+    const cs = L.SEGS + L.CS * L.SEG_SIZE;
+    const linear = BigInt.asUintN(64, view.getBigUint64(L.RIP, true) + view.getBigUint64(cs + L.SEG_BASE, true));
+    const within = Number(linear & 0xfffn);
+    if (within > PAGE - LONGEST) return false;
+    const gpa = vcpu.translate(linear);
+    const at = gpa === undefined ? 0 : this.pageIn(gpa);
+    if (at === 0) return false;
+    const from = at - L.RAM_BASE;
+    const long = (view.getUint32(cs + L.SEG_ATTR, true) & CODE_LONG) !== 0;
+    return isPlain(this.slots.subarray(from, from + LONGEST), long);
   }
 
   private pageIn(gpa: number): number {

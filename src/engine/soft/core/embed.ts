@@ -45,7 +45,7 @@ import { armBreakpoints } from './debug';
 import { x87_fninit, x87_fxrstor, x87_fxsave } from './float/x87state';
 import { initJumpCache } from './jumpcache';
 import { translateQuiet } from './mmu';
-import { updateControl } from './mode';
+import { updateControl, updateMode } from './mode';
 import { loadPdptes } from './pdpte';
 import { MSR_MTRR_DEF_TYPE, MSR_MTRR_FIX, MSR_UCODE_REV, STEP, STEP_NONE } from './private';
 import { attention, CR4_PAE, cr0, cr4, EFER_LMA, efer, F_VM, setSegment } from './state';
@@ -113,6 +113,12 @@ export function resetCpu(): void {
   armBreakpoints();
   flushAll();
   updateControl();
+}
+
+/** `run` ends with EXIT_DEBUG after the next instruction. */
+export function stepOnce(): void {
+  store<i32>(DEBUG_STEP, 1);
+  updateMode();
 }
 
 /** After JavaScript wrote registers: privilege level, mode, PDPTEs and breakpoints follow from them, TLBs are stale. */
