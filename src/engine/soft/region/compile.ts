@@ -119,7 +119,8 @@ class RegionCompiler implements RegionFrame {
     for (const [i, b] of blocks.entries()) this.#byAddress.set(this.#wrap(b.page + BigInt(b.start)), i);
     const successors = blocks.map((_, i) => this.#successors(i));
     const page = (i: number) => this.#pages.numberOf(blocks[i]);
-    const others = blocks.map((_, i) => i).filter((i) => i > 0 && !isOnCycle(successors, i));
+    const isEntry = (i: number) => i > 0 && !isOnCycle(successors, i) && !beginsByFlags(blocks[i]);
+    const others = blocks.map((_, i) => i).filter(isEntry);
     this.#entries = [0, ...others.sort((a, b) => page(a) - page(b) || a - b)];
     this.#graph = flowGraph(successors, this.#entries);
     this.#rip = f.local('i64');
@@ -519,6 +520,17 @@ class RegionCompiler implements RegionFrame {
     this.#f.set(this.#target, rip);
     this.#ending = { kind: 'jump' };
   }
+}
+
+/** What reads the flags that the block before has left. */
+const READS_FLAGS = /^(j(?!mp|r?cxz|ecxz)\w+|set\w+|cmov\w+|adc|sbb|rc[lr]|cmc|lahf|pushf)$/;
+
+/**
+ * Whether what the flags are matters where the block begins. Who entered a region there would not know, and neither would
+ * the code then, on all ways.
+ */
+function beginsByFlags({ records }: DecodedBlock): boolean {
+  return READS_FLAGS.test(records.find((r) => r.length > 0)?.spec?.instruction.name ?? '');
 }
 
 /** General registers that a move fills from memory. */
