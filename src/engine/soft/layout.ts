@@ -4,8 +4,9 @@
 //   0x0000      scratch for accesses that can't go straight to RAM
 //   0x0100      CPU state (registers, flags, segments, control registers ...)
 //   0x2000      static tables and the core's own data (asc --memoryBase)
-//   TLB_BASE    software TLBs, jump cache, page heads
+//   0x140000    jump cache, page heads
 //   RECORDS     decoded records
+//   0x3000000   software TLBs
 //   RAM_BASE    guest RAM: region 0 (below the PCI hole), then region 1 (above 4 GiB)
 
 // ---- scratch: slow-path accesses land here; the address is what the emitter compares with -------------------------
@@ -269,21 +270,23 @@ export const TABLES = 0x40000; // decode tables generated at build time; to 0xff
 //   +20 i32 index in the fill list, or -1
 //   +24 i64 tag for execution
 // Index: ((lin >> 12) ^ (lin >> 21)) & (TLB_ENTRIES - 1).
-export const TLB_BASE = 0x100000;
-export const TLB_ENTRIES = 2048;
+// There are many, for two pages that a loop uses and that share an entry make it miss all the time: of 2,048 entries a
+// system call's twenty pages shared one in every tenth boot, and then it took twice as long.
+export const TLB_ENTRIES = 8192;
 export const TLB_ENTRY_SIZE = 32;
-export const TLB_SET_SIZE = 65536; // TLB_ENTRIES * TLB_ENTRY_SIZE
-export const TLB_USER = 0x100000;
-export const TLB_SUPER = 0x110000;
-export const TLB_SUPER_AC = 0x120000;
+export const TLB_SET_SIZE = 0x40000; // TLB_ENTRIES * TLB_ENTRY_SIZE
+export const TLB_USER = 0x3000000;
+export const TLB_SUPER = 0x3040000;
+export const TLB_SUPER_AC = 0x3080000;
+/** User sets beyond the first. */
+export const TLB_MORE = 0x30c0000; // to 0x327ffff
 export const TLB_READ = 0;
 export const TLB_WRITE = 8;
 export const TLB_ADDEND = 16;
 export const TLB_EXEC = 24;
 export const TLB_INVALID = 1; // never equal to a page address
 export const TLB_HASH_SHIFT = 21;
-/** Lists of filled entries, so that a flush costs what was filled. */
-export const TLB_FILLS = 0x130000;
+// Behind them, to 0x32dffff, lists of filled entries, so that a flush costs what was filled (core/private.ts).
 
 // Jump cache: RIP -> block header, JC_ENTRIES of 16 bytes: +0 i64 rip, +8 i32 block, +12 i32 key (core/jumpcache.ts).
 // Offset of an entry: (rip * JC_SPREAD ^ (rip >> 10)) & ((JC_ENTRIES - 1) << 4). Bits 15:2 of RIP count most, so that the
@@ -299,8 +302,6 @@ export const BLOCK_HASH_ENTRIES = 65536; // i32 each: 256 KiB, to 0x1fffff
 // Records: bump allocated; when full, everything is dropped and decoded anew.
 export const RECORDS = 0x200000;
 export const RECORDS_END = 0x1f00000; // 29 MiB
-/** User sets of the TLB beyond the first. */
-export const TLB_MORE = 0x1f00000; // to 0x1f6ffff
 
 // One byte per RAM page from here (PF_*): 4 GiB / 4 KiB = 1 MiB.
 export const PAGE_FLAGS = 0x2000000;
@@ -338,7 +339,7 @@ export const LINK_ENTRIES = 4096; // 128 KiB, to 0x2f2ffff
 /** Of the jumps between regions one in so many is counted, for all of them. */
 export const LINK_SAMPLE = 64;
 
-export const RAM_BASE = 0x3000000; // guest RAM, 48 MiB in
+export const RAM_BASE = 0x4000000; // guest RAM, 64 MiB in
 
 // ---- block header (48 bytes) ---------------------------------------------------------------------------------------
 export const BLK_START = 0; // u16: offset of the first instruction in its page
