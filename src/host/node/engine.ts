@@ -74,8 +74,9 @@ export async function loadSoftModules(compiler = new CompilerThread()): Promise<
 
 /**
  * Besides what wasm-flags.ts asks for: our modules say that the interpreter's big function should be optimized at once. V8
- * listens to that only when told to, and while it does not compile everything when it is first called. Later versions know
- * no such flags and would say so on stderr.
+ * listens to that only when told to, and while it does not compile everything when it is first called. That stays so, for
+ * regions are hot, and their functions would be compiled in the guest's time. Later versions know no such flags and would
+ * say so on stderr.
  *
  * @returns to be called when what is compiled now has been compiled
  */
@@ -88,10 +89,7 @@ function listenToHints(): () => void {
     setFlagsFromString('--experimental-wasm-compilation-hints');
     setFlagsFromString('--no-wasm-lazy-compilation');
   }
-  return () => {
-    clearInterval(alive);
-    if (listens) setFlagsFromString('--wasm-lazy-compilation');
-  };
+  return () => clearInterval(alive);
 }
 
 function built(name: string): Promise<Uint8Array<ArrayBuffer>> {
