@@ -162,14 +162,6 @@ export function findBlock(lin: i64): u32 {
   return host == 0 ? 0 : find(host, load<i32>(MODE), lin, 0x1000, true);
 }
 
-/** Whether decoded code lies in [host, host + size), all in one page. By lines of 64 bytes. */
-export function codeAt(host: u32, size: i32): bool {
-  const index = pageIndex(host);
-  if ((load<u8>(PAGE_FLAGS + index) & PF_CODE) == 0) return false;
-  const from = <i32>(host & 0xfff);
-  return (load<u64>(PAGE_LINES + (index << 3)) & lines(from, from + size)) != 0;
-}
-
 // ---- linking -----------------------------------------------------------------------------------------------------------
 /** Bits of the 64-byte lines that [from, to) touches; from < to <= 4096. */
 function lines(from: i32, to: i32): u64 {

@@ -217,15 +217,6 @@ export function spanWrite(lin: i64, size: i32): u32 {
   return host;
 }
 
-/** Host address of the byte at `lin`; 0: fault raised; 1: not plain RAM, or a debugger watches. For regions. */
-export function resolveRead(set: u32, lin: i64): u32 {
-  return load<i32>(BP_DATA) ? MMIO : resolve(set, lin, READ);
-}
-
-export function resolveWrite(set: u32, lin: i64): u32 {
-  return load<i32>(BP_DATA) ? MMIO : resolve(set, lin, WRITE);
-}
-
 // ---- what the interpreter calls on a TLB miss --------------------------------------------------------------
 export function memRead(lin: i64, size: i32): u32 {
   return slowRead(load<u32>(TLB_CUR), lin, size);
