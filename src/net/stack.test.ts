@@ -3,31 +3,15 @@ import { describe, expect, test } from 'vitest';
 import { checksumOf, sumWords } from '../devices/virtio/net/checksum.js';
 import { formatMac, get16, get32, ipv4, put16, put32 } from './address.js';
 import { ETHERTYPE_ARP, IP_AT, PROTOCOL_ICMP, PROTOCOL_UDP } from './datagram.js';
-import { MOST_FLOWS, UserStack } from './stack.js';
+import { MOST_FLOWS } from './stack.js';
 import { EVERYBODY, GATEWAY, GUEST, NAME_SERVER } from './subnet.js';
 import { RST, SYN } from './tcp/segment.js';
-import { frame, GUEST_MAC, ipPacket, TestLink, tcpPacket, udpPacket } from './testing/link.js';
-import { TestOutside } from './testing/outside.js';
+import { frame, GUEST_MAC, ipPacket, type TestLink, tcpPacket, udpPacket } from './testing/link.js';
+import { setUp } from './testing/rig.js';
 import { writeUdp } from './udp.js';
 
 const SERVER = ipv4('93.184.216.34');
 const text = (words: string) => new TextEncoder().encode(words);
-
-function setUp(hostLoopback = false) {
-  const link = new TestLink();
-  const outside = new TestOutside();
-  const stack = new UserStack({ link, outside, hostLoopback });
-  const send = (...packets: Uint8Array[]) => {
-    for (const packet of packets) stack.receive(packet);
-    stack.service();
-  };
-  const advance = (ms: number) => {
-    outside.time += ms;
-    stack.onTimer();
-    stack.service();
-  };
-  return { link, outside, stack, send, advance };
-}
 
 function arp(target: string, sender = GUEST): Uint8Array {
   const body = new Uint8Array(28);

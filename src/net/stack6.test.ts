@@ -8,7 +8,7 @@ import { type Address, ipv6, readAddress } from './address6.js';
 import { ETHERTYPE_IPV6, IP_AT, PROTOCOL_ICMP6, PROTOCOL_TCP, PROTOCOL_UDP } from './datagram.js';
 import { pseudoSum } from './ip.js';
 import { IP6_HEADER, PAYLOAD6_AT, readIpv6 } from './ipv6.js';
-import { MOST_ECHOES, MOST_NEIGHBOURS, UserStack } from './stack.js';
+import { MOST_ECHOES, MOST_NEIGHBOURS } from './stack.js';
 import { ALL_NODES, GATEWAY6, NAME_SERVER6, ROUTER6 } from './subnet6.js';
 import { ACK, RST, SYN } from './tcp/segment.js';
 import { GuestTcp } from './testing/guest-tcp.js';
@@ -19,11 +19,12 @@ import {
   guestFor,
   ipPacket,
   segmentOf,
-  TestLink,
+  type TestLink,
   tcpPacket,
   udpPacket,
 } from './testing/link.js';
-import { concat, TestOutside } from './testing/outside.js';
+import { concat } from './testing/outside.js';
+import { setUp } from './testing/rig.js';
 import { writeUdp } from './udp.js';
 
 const SERVER = ipv6('2001:db8::80');
@@ -31,22 +32,6 @@ const SERVER4 = ipv4('93.184.216.34');
 const GUEST_LOCAL = ipv6('fe80::5054:ff:fe12:3456');
 const NOBODY = ipv6('::');
 const text = (words: string) => new TextEncoder().encode(words);
-
-function setUp(hostLoopback = false) {
-  const link = new TestLink();
-  const outside = new TestOutside();
-  const stack = new UserStack({ link, outside, hostLoopback });
-  const send = (...packets: Uint8Array[]) => {
-    for (const packet of packets) stack.receive(packet);
-    stack.service();
-  };
-  const advance = (ms: number) => {
-    outside.time += ms;
-    stack.onTimer();
-    stack.service();
-  };
-  return { link, outside, stack, send, advance };
-}
 
 /** A message of ICMPv6 with its checksum. */
 function icmp6(destination: Address, body: number[], source: Address = guestFor(destination), ttl = 255): Uint8Array {
