@@ -11,8 +11,8 @@ const hasApt = spawnSync('apt-get', ['--version']).status === 0;
 const PATIENCE = 240_000;
 const fit = kvm.state === 'tested' && kvm.failures.length === 0;
 
-/** Runs the guest until a line has been seen, for some seconds at most, or to its end. Returns what it has said. */
-function boot(cpus: number, until: RegExp, seconds = 0): Promise<string> {
+/** Runs the guest until a line has been seen, for some seconds at most, or to its end. */
+function boot(cpus: number, until: RegExp, seconds = 0): Promise<{ readonly said: string; readonly stopped: boolean }> {
   const options = [
     '--engine',
     'kvm',
@@ -26,12 +26,17 @@ function boot(cpus: number, until: RegExp, seconds = 0): Promise<string> {
   const child = spawn(process.execPath, [MAIN, 'run', 'debian', ...options], { stdio: ['ignore', 'pipe', 'inherit'] });
   return new Promise((resolve, reject) => {
     let said = '';
-    if (seconds > 0) setTimeout(() => child.kill('SIGTERM'), seconds * 1000).unref();
+    let stopped = false;
+    const stop = () => {
+      stopped = true;
+      child.kill('SIGTERM');
+    };
+    if (seconds > 0) setTimeout(stop, seconds * 1000).unref();
     child.on('error', reject);
-    child.on('exit', () => resolve(said));
+    child.on('exit', () => resolve({ said, stopped }));
     child.stdout.setEncoding('latin1').on('data', (text: string) => {
       said += text;
-      if (until.test(said)) child.kill('SIGTERM');
+      if (until.test(said)) stop();
     });
   });
 }
@@ -40,7 +45,7 @@ describe.skipIf(!kvmOpens || !hasApt)(`Debian's kernel on KVM${kvmAbsence}`, { t
   test.skipIf(!fit)(
     `boots to its shell on two processors${fit ? '' : ' (skipped: this KVM fails the self-test)'}`,
     async () => {
-      const said = await boot(2, /\nMem: +\d+ /);
+      const { said } = await boot(2, /\nMem: +\d+ /);
       expect(said).toMatch(/smp: Brought up 1 node, 2 CPUs/);
       expect(said).toMatch(/^Linux typevisor 6\.\S+ .* x86_64 GNU\/Linux\r?$/m);
     },
@@ -50,13 +55,14 @@ describe.skipIf(!kvmOpens || !hasApt)(`Debian's kernel on KVM${kvmAbsence}`, { t
   const further = fit || process.env.TYPEVISOR_FULL === '1';
 
   test('finds its hypervisor and kvmclock, and with the long suites goes as far as time allows', async () => {
-    const said = await boot(
+    const { said, stopped } = await boot(
       2,
       further ? /Run \/init as init process/ : /kvm-clock: using sched offset/,
       further ? 200 : 0,
     );
     expect(said).toMatch(/Hypervisor detected: KVM/);
     expect(said).toMatch(/kvm-clock: Using msrs/);
+    expect(stopped).toBe(true);
     if (!further) return;
     expect(said).toMatch(/ACPI: Reserving APIC table/);
     expect(said).toMatch(/smpboot: Allowing 2 CPUs/);

@@ -6,11 +6,12 @@
 import type { Exit, VcpuState } from '../contract.js';
 import type { KvmVcpu } from './vcpu.js';
 
-/** Who can execute one instruction. */
+/** Who can execute an instruction, and what follows it unless it is to stay alone. */
 export interface InstructionHelper {
   step(
     cpu: number,
     state: VcpuState,
+    alone: boolean,
   ):
     | { readonly kind: 'done'; readonly state: VcpuState }
     | { readonly kind: 'shutdown' | 'failed'; readonly detail: string };
@@ -19,7 +20,7 @@ export interface InstructionHelper {
 /** @returns an exit that ends `run`; undefined where the instruction is done */
 export function completeInstruction(vcpu: KvmVcpu, helper: InstructionHelper): Exit | undefined {
   const before = vcpu.getState();
-  const outcome = helper.step(vcpu.index, before);
+  const outcome = helper.step(vcpu.index, before, vcpu.isWatched);
   if (outcome.kind === 'shutdown') return { kind: 'shutdown', detail: outcome.detail };
   if (outcome.kind !== 'done') {
     return {

@@ -14,8 +14,9 @@ import { bytesOf, knownMsrs, STATE_MSRS, StateTransfer } from './state.js';
 import { KvmVcpu } from './vcpu.js';
 import { KvmVm } from './vm.js';
 
-/** Linux's number for an interrupted call. */
+/** Linux's numbers for a call that was interrupted, and for a vCPU that was waiting for INIT or SIPI and has got one. */
 const EINTR = 4;
+const EAGAIN = 11;
 
 export class KvmEngine implements Engine {
   readonly name = 'kvm';
@@ -36,7 +37,7 @@ export class KvmEngine implements Engine {
   /** @throws KvmUnfitError, CallError */
   constructor(config: EngineConfig, host: KvmHost) {
     this.host = host;
-    this.vm = new KvmVm(host, config, EINTR);
+    this.vm = new KvmVm(host, config, [EINTR, EAGAIN]);
     this.memory = this.vm.memory;
     this.shortcuts = new KvmShortcuts(this.vm);
     this.dirtyLog = new KvmDirtyLog(this.vm);

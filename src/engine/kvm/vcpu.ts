@@ -144,6 +144,11 @@ export class KvmVcpu implements Vcpu {
     return view.getUint8(TRANSLATION_VALID) === 0 ? undefined : Number(view.getBigUint64(8, true));
   }
 
+  /** A debugger looks at each instruction, or at some of them. */
+  get isWatched(): boolean {
+    return this.debug !== undefined && (this.debug.step || this.debug.points.length > 0);
+  }
+
   setDebug(debug: GuestDebug): void {
     const request = encodeDebug(debug);
     this.whileOut(() =>
@@ -187,7 +192,7 @@ export class KvmVcpu implements Vcpu {
     if (this.vm.irqchip !== 'kernel') this.lookAtPage();
     if (error !== 0) {
       this.page.immediateExit = false;
-      if (error === this.vm.eintr) return undefined;
+      if (this.vm.passing.includes(error)) return undefined;
       return { kind: 'error', detail: `KVM_RUN failed with errno ${error}.` };
     }
     const exit = completeExit(this);

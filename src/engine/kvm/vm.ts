@@ -49,7 +49,8 @@ export class KvmVm {
   readonly cpuid: readonly CpuidEntry[];
   readonly tscDeadline: boolean;
   readonly runSize: number;
-  readonly eintr: number;
+  /** Errors of KVM_RUN after which it is to be called again. */
+  readonly passing: readonly number[];
   state!: StateTransfer;
   /** Told the vector that a local APIC has ended, with a split irqchip. */
   onEoi: ((vector: number) => void) | undefined;
@@ -59,13 +60,13 @@ export class KvmVm {
   private readonly msi = new DataView(new ArrayBuffer(A.SIZE.msi));
 
   /** @throws KvmUnfitError, CallError */
-  constructor(host: KvmHost, config: EngineConfig, eintr: number) {
+  constructor(host: KvmHost, config: EngineConfig, passing: readonly number[]) {
     const { calls } = host;
     this.host = host;
     this.calls = calls;
     this.sink = config.sink;
     this.irqchip = config.irqchip ?? 'machine';
-    this.eintr = eintr;
+    this.passing = passing;
     this.requireFitness();
     this.cpuid = this.supportedCpuid();
     this.tscDeadline = this.has(A.KVM_CAP_TSC_DEADLINE_TIMER);

@@ -18,7 +18,7 @@ const MOST_FOLLOWERS = 256;
 /** Slots that are left for one instruction. */
 const ENOUGH_SLOTS = 32;
 /** RFLAGS.TF (SDM vol. 1, 3.4.3.3). */
-const TF = 0x100n;
+const TF = 0x100;
 /** Attributes of a code segment of 64-bit code (contract.ts). */
 const CODE_LONG = 0x2000;
 /** Instructions' worth of a long string instruction in one go; its rest is another step. */
@@ -61,8 +61,9 @@ export class SoftStepper {
   /**
    * Executes the instruction at the state's RIP, or delivers the fault that it raises; and what follows, while that only
    * computes: code that needs help once needs it often.
+   * @param alone nothing follows: somebody looks at each instruction
    */
-  step(cpu: number, state: VcpuState): StepOutcome {
+  step(cpu: number, state: VcpuState, alone = false): StepOutcome {
     const vcpu = this.engine.vcpus[cpu];
     const { view } = this.engine;
     vcpu.reset();
@@ -70,8 +71,8 @@ export class SoftStepper {
     view.setUint32(L.DEBUG_STEP, 1, true);
     vcpu.setState({ ...state, activity: 'running' });
     let exit = vcpu.run(BUDGET);
-    let followers = (state.rflags & TF) === 0n ? MOST_FOLLOWERS : 0;
-    while (exit.kind === 'debug' && followers-- > 0 && this.used + ENOUGH_SLOTS < SLOTS && this.isNextPlain(vcpu)) {
+    let followers = alone ? 0 : MOST_FOLLOWERS;
+    while (exit.kind === 'debug' && followers-- > 0 && this.used + ENOUGH_SLOTS < SLOTS && this.mayFollow(vcpu)) {
       this.engine.core.stepOnce();
       exit = vcpu.run(BUDGET);
     }
@@ -87,6 +88,11 @@ export class SoftStepper {
       default:
         return { kind: 'failed', detail: `the software engine left with ${exit.kind}` };
     }
+  }
+
+  /** Not under TF, of which the instruction just executed may have made an end or a beginning: each traps then. */
+  private mayFollow(vcpu: SoftVcpu): boolean {
+    return (this.engine.view.getUint32(L.EFLAGS, true) & TF) === 0 && this.isNextPlain(vcpu);
   }
 
   /** Whether the next instruction only computes; one that may lie in two pages is taken for one that does not. */

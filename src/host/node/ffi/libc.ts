@@ -245,13 +245,20 @@ function bind(koffi: Koffi): Libc {
     if (result === -1) throw new SystemCallError(call, koffi.errno());
     return result;
   };
+  /** A signal to the thread may come any time, and means nothing to whoever calls. */
+  const again = (call: string, attempt: () => number): number => {
+    let result: number;
+    do result = attempt();
+    while (result === -1 && koffi.errno() === EINTR);
+    return checked(call, result);
+  };
   return {
     open: (path, flags) => checked(`open of ${path}`, open(path, flags)),
     close: (fd) => void checked('close', close(fd)),
     tryRead: (fd, bytes) => read(fd, bytes, bytes.length),
     tryWrite: (fd, bytes) => write(fd, bytes, bytes.length),
-    ioctl: (fd, request, argument, what) => checked(what, ioctl(fd, request, argument)),
-    ioctlBytes: (fd, request, bytes, what) => checked(what, ioctlPointer(fd, request, bytes)),
+    ioctl: (fd, request, argument, what) => again(what, () => ioctl(fd, request, argument)),
+    ioctlBytes: (fd, request, bytes, what) => again(what, () => ioctlPointer(fd, request, bytes)),
     tryIoctl: ioctl as Libc['tryIoctl'],
     tryIoctlBytes: ioctlPointer as Libc['tryIoctlBytes'],
     socket: (family, type, protocol) => checked('socket', socket(family, type, protocol)),
