@@ -167,7 +167,7 @@ export const CFG_ROM_SIZE = 0x990;
 export const CFG_ROM_HOST = 0x994;
 /** i32: 1 where RAM is somebody else's and comes page by page, as `pageIn` brings it (stepper.ts). */
 export const CFG_PAGED = 0x998;
-/** Entries into compiled regions, and instructions retired in them, i64. */
+/** Entries into compiled regions (about: jumps between them are counted by LINK_SAMPLE), and instructions retired in them, i64. */
 export const STAT_REGIONS = 0x9a0;
 export const STAT_COMPILED = 0x9a8;
 /** Flags on the way from one region to the next, not worked out yet: kind (core/region.ts; 0: A is RES, B is AUX) and operands. */
