@@ -1,6 +1,7 @@
 /** The software engine's processor as a helper: one instruction on RAM that is somebody else's. */
 import { describe, expect, test } from 'vitest';
 import type { ExitSink, VcpuState } from '../../src/engine/contract.js';
+import { QUIET_SINK } from '../../src/engine/quiet-sink.js';
 import { SoftStepper } from '../../src/engine/soft/stepper.js';
 import { TestMemory } from '../../src/engine/testing.js';
 import { loadStepperModules } from '../../src/host/node/soft-modules.js';
@@ -8,17 +9,10 @@ import { openEngine } from '../bare-metal/engines.js';
 
 const outs: number[] = [];
 const sink: ExitSink = {
+  ...QUIET_SINK,
   portIn: () => 0x5a,
   portOut: (port) => void outs.push(port),
   mmioRead: () => 0x77,
-  mmioWrite: () => {},
-  readMsr: () => undefined,
-  writeMsr: () => false,
-  acknowledgeInterrupt: () => -1,
-  readCr8: () => 0,
-  writeCr8: () => {},
-  readTsc: () => 0,
-  entropy: () => 0,
 };
 const CONFIG = { cpus: 2, sink, tscHz: 1e9 };
 

@@ -4,7 +4,8 @@
  */
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { Engine, ExitSink, VcpuState } from '../../src/engine/contract.js';
+import type { Engine, VcpuState } from '../../src/engine/contract.js';
+import { QUIET_SINK } from '../../src/engine/quiet-sink.js';
 import { kvmAbsence, kvmOpens } from '../../src/host/node/kvm/testing.js';
 import { assemble, type Bits } from '../asm/assemble.js';
 import { openEngine } from '../bare-metal/engines.js';
@@ -36,21 +37,6 @@ const line = fc.oneof(
   fc.tuple(reg, reg).map(([a, b]) => `xchg ${a}, ${b}`),
   fc.tuple(reg, reg).map(([a, b]) => `push ${a}\npop ${b}`),
 );
-
-const nothing = () => {};
-const sink: ExitSink = {
-  portIn: () => 0,
-  portOut: nothing,
-  mmioRead: () => 0,
-  mmioWrite: nothing,
-  readMsr: () => undefined,
-  writeMsr: () => false,
-  acknowledgeInterrupt: () => -1,
-  readCr8: () => 0,
-  writeCr8: nothing,
-  readTsc: () => 0,
-  entropy: () => 0,
-};
 
 /** Flat segments of 16 or 32 bits, no paging. */
 function start(state: VcpuState, bits: Bits): VcpuState {
@@ -100,7 +86,7 @@ describe.skipIf(!kvmOpens)(`both engines${kvmAbsence}`, () => {
   let soft: Engine;
   let kvm: Engine;
   beforeAll(() => {
-    const config = { memorySize: 2 << 20, cpus: 1, sink, tscHz: 1e9 };
+    const config = { memorySize: 2 << 20, cpus: 1, sink: QUIET_SINK, tscHz: 1e9 };
     soft = openEngine(config, 'soft');
     kvm = openEngine(config, 'kvm');
   });

@@ -1,28 +1,16 @@
 // A process whose two vCPUs run an endless loop inside KVM_RUN, and which then ends as its argument says. For ends.test.ts;
 // it runs what the build has made, as users do.
 import { KvmEngine } from '../../dist/engine/kvm/engine.js';
+import { QUIET_SINK } from '../../dist/engine/quiet-sink.js';
 import { NodeKvmHost } from '../../dist/host/node/kvm/host.js';
 
 const [how, rounds = '1'] = process.argv.slice(2);
 const nothing = () => {};
-const sink = {
-  portIn: () => 0,
-  portOut: nothing,
-  mmioRead: () => 0,
-  mmioWrite: nothing,
-  readMsr: nothing,
-  writeMsr: () => false,
-  acknowledgeInterrupt: () => -1,
-  readCr8: () => 0,
-  writeCr8: nothing,
-  readTsc: () => 0,
-  entropy: () => 0,
-};
 const host = new NodeKvmHost();
 
 /** Both vCPUs are in the guest, and the second says so by a port. */
 function start() {
-  const engine = new KvmEngine({ memorySize: 2 << 20, cpus: 2, sink, tscHz: 1e9, irqchip: 'kernel' }, host);
+  const engine = new KvmEngine({ memorySize: 2 << 20, cpus: 2, sink: QUIET_SINK, tscHz: 1e9, irqchip: 'kernel' }, host);
   engine.memory.write(0x1000, Uint8Array.of(0xe6, 0x10, 0xeb, 0xfe)); // out 10h, al; jmp $
   for (const vcpu of engine.vcpus) {
     const state = vcpu.getState();

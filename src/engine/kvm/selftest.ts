@@ -4,6 +4,7 @@
  * that no one understands; so `--engine auto` asks first.
  */
 import type { Exit, ExitSink, VcpuState } from '../contract.js';
+import { QUIET_SINK } from '../quiet-sink.js';
 import type { CallError, KvmHost } from './calls.js';
 import { KvmEngine } from './engine.js';
 import type { KvmVcpu } from './vcpu.js';
@@ -263,21 +264,13 @@ export function selfTest(host: KvmHost, onlyFirst = false): SelfTestResult {
   let outcome = -1;
   let vcpu: KvmVcpu | undefined;
   const sink: ExitSink = {
+    ...QUIET_SINK,
     portIn: () => 0xffff_ffff,
     portOut: (port, _size, value) => {
       if (port !== REPORT_PORT) return;
       outcome = value;
       vcpu?.kick();
     },
-    mmioRead: () => 0,
-    mmioWrite: () => {},
-    readMsr: () => undefined,
-    writeMsr: () => false,
-    acknowledgeInterrupt: () => -1,
-    readCr8: () => 0,
-    writeCr8: () => {},
-    readTsc: () => 0,
-    entropy: () => 0,
   };
   let engine: KvmEngine;
   try {
