@@ -3,11 +3,10 @@
  * pair and each pin of the IOAPIC gets a GSI of its own, so that the board's wiring is the board's; GSI 0 is what the
  * kernel's PIT drives: input 0, and pin 2, as on every PC.
  */
-import type { EngineControllers, EngineInterruptState } from '../contract.js';
+import type { EngineControllers } from '../contract.js';
 import * as A from './abi.js';
-import { restoreInterrupts, saveInterrupts } from './interrupt-state.js';
-import { MessageLines } from './message-lines.js';
-import { GsiRoutes, type Route } from './routing.js';
+import { KernelInterrupts } from './kernel-interrupts.js';
+import type { Route } from './routing.js';
 import type { KvmVcpu } from './vcpu.js';
 import type { KvmVm } from './vm.js';
 
@@ -21,19 +20,13 @@ const PIC_INPUTS = 16;
 const CHIP_STATE = 8;
 const PIC_ELCR = 14;
 
-export class KernelControllers implements EngineControllers {
+export class KernelControllers extends KernelInterrupts implements EngineControllers {
   readonly ioapicPins = PINS;
-  private readonly vm: KvmVm;
-  private readonly vcpus: readonly KvmVcpu[];
-  private readonly lines: MessageLines;
   private readonly line = new DataView(new ArrayBuffer(A.SIZE.irqLevel));
 
   constructor(vm: KvmVm, vcpus: readonly KvmVcpu[]) {
-    this.vm = vm;
-    this.vcpus = vcpus;
-    const routes = new GsiRoutes(vm);
-    routes.set(wiring());
-    this.lines = new MessageLines(vm, routes);
+    super(vm, vcpus);
+    this.routes.set(wiring());
   }
 
   setPicInput(irq: number, level: boolean): void {
@@ -42,22 +35,6 @@ export class KernelControllers implements EngineControllers {
 
   setIoapicPin(pin: number, level: boolean): void {
     this.set(GSI_IOAPIC + pin, level);
-  }
-
-  signalMsi(address: number, data: number): void {
-    this.lines.send(address, data);
-  }
-
-  save(): EngineInterruptState {
-    return saveInterrupts(this.vm, this.vcpus);
-  }
-
-  restore(state: EngineInterruptState): void {
-    restoreInterrupts(this.vm, this.vcpus, state);
-  }
-
-  close(): void {
-    this.lines.close();
   }
 
   setLevelInputs(mask: number): void {
