@@ -324,18 +324,26 @@ export const REGION_PAGES = 0x2e00000;
 export const REGION_PAGES_STRIDE = 512;
 export const REGION_PAGE_COUNT = 64; // i32
 export const REGION_PAGE_LIST = 68;
+export const REGION_PAGE_HOST = 8;
 export const REGION_PAGE_SIZE = 12;
 export const REGION_MOST_ENTRIES = 64;
 /** A mask of them and a sign. */
 export const REGION_MOST_PAGES = 31;
 /** By slot, what was found last: +0 i64 linear address of the first block's page, +8 i32 key, +12 i32 mask of pages. */
 export const REGION_FOUND = 0x2f00000;
+export const REGION_FOUND_KEY = 8;
+export const REGION_FOUND_MASK = 12;
 export const REGION_FOUND_SIZE = 16;
 // Jumps between regions: RIP -> region, LINK_ENTRIES of 32 bytes: +0 i64 rip, +8 i32 key (0: none), +12 i32 region as in
 // BLK_REGION, +16 i32 mask of its pages that are what they were when it was compiled. A small table that stays in the
-// processor's cache. Index: (rip ^ (rip >> 12)).
+// processor's cache. Index: (rip ^ (rip >> LINK_HASH_SHIFT)).
 export const LINK_CACHE = 0x2f10000;
 export const LINK_ENTRIES = 4096; // 128 KiB, to 0x2f2ffff
+export const LINK_KEY = 8;
+export const LINK_REGION = 12;
+export const LINK_MASK = 16;
+export const LINK_SIZE = 32;
+export const LINK_HASH_SHIFT = 12;
 /** Of the jumps between regions one in so many is counted, for all of them. */
 export const LINK_SAMPLE = 64;
 

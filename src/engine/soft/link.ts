@@ -30,7 +30,7 @@ function parameters() {
 
 /**
  * The function that a region calls in its own place once it has written back all state but RIP and COUNT: by the link cache.
- * It calls nothing that comes back, so it needs no frame.
+ * It calls nothing that comes back: whatever does is left to `searchFunction`.
  * @param table number of the table of regions
  * @param type index of the regions' function type
  * @param search index of `searchFunction`
@@ -40,17 +40,17 @@ export function linkFunction(table: number, type: number, search: number): Funct
   const { rip, from, count } = parameters();
   f.scope(() => {
     const low = w.wrap(rip);
-    const index = w.and(w.xor(low, w.shrU(low, w.i32c(12))), w.i32c(L.LINK_ENTRIES - 1));
-    const at = f.let(w.shl(index, w.i32c(5)));
+    const index = w.and(w.xor(low, w.shrU(low, w.i32c(L.LINK_HASH_SHIFT))), w.i32c(L.LINK_ENTRIES - 1));
+    const at = f.let(w.shl(index, w.i32c(Math.log2(L.LINK_SIZE))));
     const field = (offset: number) => w.load('i32', at, L.LINK_CACHE + offset);
     const isRip = w.eq(w.load('i64', at, L.LINK_CACHE), rip);
-    const counts = w.eq(field(8), w.load('i32', w.i32c(0), L.JC_KEY));
+    const counts = w.eq(field(L.LINK_KEY), w.load('i32', w.i32c(0), L.JC_KEY));
     const isSampled = w.eqz(w.and(count, w.i32c(L.LINK_SAMPLE - 1)));
     const goOn = w.and(w.and(isRip, counts), w.and(w.gtS(count, w.i32c(0)), w.eqz(isSampled)));
     f.if(goOn, () => {
-      const { slot, entry } = regionOf(f.let(field(12)));
+      const { slot, entry } = regionOf(f.let(field(L.LINK_REGION)));
       f.if(from, () => noteJump(f, from, rip));
-      f.returnCallIndirect(table, type, slot, [entry, w.and(rip, PAGE), count, field(16)]);
+      f.returnCallIndirect(table, type, slot, [entry, w.and(rip, PAGE), count, field(L.LINK_MASK)]);
     });
   });
   f.returnCall(search, [rip, from, count]);

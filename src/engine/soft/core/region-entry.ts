@@ -10,12 +10,20 @@ import {
   JC_KEY,
   LINK_CACHE,
   LINK_ENTRIES,
+  LINK_HASH_SHIFT,
+  LINK_KEY,
+  LINK_MASK,
+  LINK_REGION,
+  LINK_SIZE,
   MODE,
   MODE_64,
   R_PAGE,
   REGION_FOUND,
+  REGION_FOUND_KEY,
+  REGION_FOUND_MASK,
   REGION_FOUND_SIZE,
   REGION_PAGE_COUNT,
+  REGION_PAGE_HOST,
   REGION_PAGE_LIST,
   REGION_PAGE_SIZE,
   REGION_PAGES,
@@ -25,14 +33,6 @@ import {
 } from '../layout';
 import { jcStamp } from './jumpcache';
 import { peekCode, peekedGlobal } from './mmu';
-
-const LINK_SIZE = 32;
-const LINK_KEY = 8;
-const LINK_REGION = 12;
-const LINK_MASK = 16;
-
-const FOUND_KEY = 8;
-const FOUND_MASK = 12;
 
 /** By JavaScript also: a region's slot, or the entry of a block, has changed. */
 export function forgetLinks(): void {
@@ -60,7 +60,7 @@ export function enterRegion(block: u32): i32 {
   const mask = maskOf(slot, pages, base, long) | (1 << own);
   const rip = page + <i64>load<u16>(block, BLK_START);
   const low = <u32>rip;
-  const link: usize = LINK_CACHE + ((low ^ (low >> 12)) & (LINK_ENTRIES - 1)) * LINK_SIZE;
+  const link: usize = LINK_CACHE + ((low ^ (low >> LINK_HASH_SHIFT)) & (LINK_ENTRIES - 1)) * LINK_SIZE;
   store<i64>(link, long ? rip : rip & 0xffffffff);
   store<i32>(link, load<i32>(JC_KEY), LINK_KEY);
   store<i32>(link, region, LINK_REGION);
@@ -73,8 +73,8 @@ function maskOf(slot: i32, pages: usize, base: i64, long: bool): i32 {
   const key = load<i32>(JC_KEY);
   const count = load<i32>(pages, REGION_PAGE_COUNT);
   const all: i32 = (1 << count) - 1;
-  const isKnown = load<i64>(found) == base && load<i32>(found, FOUND_KEY) == key;
-  let mask = isKnown ? load<i32>(found, FOUND_MASK) : 0;
+  const isKnown = load<i64>(found) == base && load<i32>(found, REGION_FOUND_KEY) == key;
+  let mask = isKnown ? load<i32>(found, REGION_FOUND_MASK) : 0;
   // What isn't mapped may be by now.
   if (mask == all) return mask;
   for (let n = 0; n < count; n++) {
@@ -82,12 +82,12 @@ function maskOf(slot: i32, pages: usize, base: i64, long: bool): i32 {
     const at = pages + n * REGION_PAGE_SIZE;
     let lin = base + load<i64>(at, REGION_PAGE_LIST);
     if (!long) lin &= 0xffffffff;
-    if (peekCode(lin, true) != load<u32>(at, REGION_PAGE_LIST + 8)) continue;
+    if (peekCode(lin, true) != load<u32>(at, REGION_PAGE_LIST + REGION_PAGE_HOST)) continue;
     jcStamp(lin, peekedGlobal);
     mask |= 1 << n;
   }
   store<i64>(found, base);
-  store<i32>(found, key, FOUND_KEY);
-  store<i32>(found, mask, FOUND_MASK);
+  store<i32>(found, key, REGION_FOUND_KEY);
+  store<i32>(found, mask, REGION_FOUND_MASK);
   return mask;
 }

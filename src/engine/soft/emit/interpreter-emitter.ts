@@ -8,7 +8,7 @@ import * as L from '../layout.js';
 import type { FunctionBuilder } from '../wasm/function.js';
 import type { Expr, ValType } from '../wasm/ops.js';
 import * as w from '../wasm/ops.js';
-import { type CoreImports, MachineEmitter } from './machine-emitter.js';
+import { type CoreImports, MachineEmitter, type Miss } from './machine-emitter.js';
 import { type Operand, sizeOf } from './operands.js';
 
 /** Where a handler's code sits and how it leaves. */
@@ -148,7 +148,20 @@ export class InterpreterEmitter extends MachineEmitter {
     this.f.if(scratch, () => this.f.do(this.invoke('memCommit', undefined, [])), undefined, false);
   }
 
-  protected missed(name: string, linear: Expr, size: number): Expr {
+  /** The TLB's, or core's answer. */
+  protected pointerTo(linear: Expr, size: number, tag: number, miss: Miss): Expr {
+    const entry = this.tlbEntry(linear);
+    const hit = w.eq(w.load('i64', entry, tag), this.pageOfLast(linear, size));
+    return this.choose(
+      'i32',
+      hit,
+      () => w.add(w.wrap(linear), w.load('i32', entry, L.TLB_ADDEND)),
+      () => this.#missed(miss, linear, size),
+      true,
+    );
+  }
+
+  #missed(name: Miss, linear: Expr, size: number): Expr {
     const host = this.f.temp('i32');
     this.f.set(host, this.invoke(name, 'i32', [linear, w.i32c(size)]));
     this.f.if(w.eqz(w.localGet(host, 'i32')), () => this.fault(), undefined, false);

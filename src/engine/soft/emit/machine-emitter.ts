@@ -31,8 +31,8 @@ export abstract class MachineEmitter extends Emitter {
   protected abstract immediate(size: number, signed: boolean): Expr;
   /** base + (index << scale) + disp, not masked. */
   protected abstract effectiveAddress(): Expr;
-  /** Host address by core's function `name` (layout as the imports'); leaves where that fails. */
-  protected abstract missed(name: Miss, linear: Expr, size: number): Expr;
+  /** Host address for an access, whose tag in the TLB and function of core are named. `linear` must be `let`. */
+  protected abstract pointerTo(linear: Expr, size: number, tag: number, miss: Miss): Expr;
 
   address(operand: Operand): Expr {
     if (operand.kind !== 'mem') throw new Error(`${this.key}: address of ${operand.kind}`);
@@ -52,19 +52,6 @@ export abstract class MachineEmitter extends Emitter {
   protected pageOfLast(linear: Expr, size: number): Expr {
     const last = size > 1 ? w.add(linear, w.i64c(size - 1)) : linear;
     return w.and(last, w.i64c(-4096));
-  }
-
-  /** Host address for an access: the TLB's, or core's answer. `linear` must be `let`. */
-  protected pointerTo(linear: Expr, size: number, tag: number, miss: Miss): Expr {
-    const entry = this.tlbEntry(linear);
-    const hit = w.eq(w.load('i64', entry, tag), this.pageOfLast(linear, size));
-    return this.choose(
-      'i32',
-      hit,
-      () => w.add(w.wrap(linear), w.load('i32', entry, L.TLB_ADDEND)),
-      () => this.missed(miss, linear, size),
-      true,
-    );
   }
 
   readPointer(linear: Expr, size: number): Expr {

@@ -41,6 +41,7 @@ export interface RegionEntry {
 
 /** Bit of #rec. */
 const FAULTED = 1;
+
 /**
  * @param blocks the entry first
  * @param indirect by block, the blocks that its indirect jump or return has been seen to go to

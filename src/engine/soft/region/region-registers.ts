@@ -156,7 +156,7 @@ export abstract class RegionRegisters extends LazyFlagsEmitter {
     }
   }
 
-  /** A checked access: readable and writable data that grows upwards is looked at here, whatever else in core. */
+  /** A checked access to readable and writable data that grows upwards; any other is the interpreter's. */
   #throughSegment(r: DecodedRecord, offset: Expr): Expr {
     const segment = L.SEGS + r.a * L.SEG_SIZE;
     const limit = w.load('i64_32u', w.i32c(0), segment + L.SEG_LIMIT);
@@ -340,7 +340,7 @@ export abstract class RegionRegisters extends LazyFlagsEmitter {
     return super.top(size, offset);
   }
 
-  protected override pointerTo(linear: Expr, size: number, tag: number): Expr {
+  protected pointerTo(linear: Expr, size: number, tag: number): Expr {
     const write = tag === L.TLB_WRITE;
     const recent = this.#recent.take(tag);
     const page = !this.#inPlace && (size & (size - 1)) === 0 ? recent : undefined;
@@ -375,10 +375,6 @@ export abstract class RegionRegisters extends LazyFlagsEmitter {
     const isMiss = w.ne(w.load('i64', entry, tag), this.pageOfLast(linear, size));
     this.f.if(isMiss, () => this.frame.leaveHere(w.i32c(0)), undefined, false);
     return entry;
-  }
-
-  protected missed(): never {
-    throw new Error('regions leave where the TLB has no answer');
   }
 
   /** Regions store only to plain RAM. */

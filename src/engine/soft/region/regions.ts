@@ -160,12 +160,17 @@ export class Regions {
 
   /** A block has gone, or with 0 all code: what was compiled of it must not be entered any more. */
   dropped(block: number): void {
-    if (block !== 0) {
+    const before = this.stats.dropped;
+    if (block === 0) this.#forgetAll();
+    else {
       for (const holder of [...(this.#byBlock.get(block) ?? [])]) this.#forget(holder);
       this.#waiting.delete(block);
       this.#reports.delete(block);
-      return;
     }
+    if (this.stats.dropped !== before) this.#host.core.forgetLinks();
+  }
+
+  #forgetAll(): void {
     for (const region of new Set(this.#byEntry.values())) this.#forget(region);
     for (const pending of [...this.#pending.values()]) this.#forget(pending);
     this.#waiting.clear();
@@ -245,10 +250,10 @@ export class Regions {
     for (const [number, { delta, host }] of pages.entries()) {
       const page = at + L.REGION_PAGE_LIST + number * L.REGION_PAGE_SIZE;
       view.setBigInt64(page, delta, true);
-      view.setUint32(page + 8, host, true);
+      view.setUint32(page + L.REGION_PAGE_HOST, host, true);
     }
     // What was found for who had the slot before.
-    view.setUint32(L.REGION_FOUND + slot * L.REGION_FOUND_SIZE + 8, 0, true);
+    view.setUint32(L.REGION_FOUND + slot * L.REGION_FOUND_SIZE + L.REGION_FOUND_KEY, 0, true);
   }
 
   /** From now on a block's header leads into this region. One that nothing leads into any more goes. */
@@ -298,7 +303,6 @@ export class Regions {
       this.#byEntry.delete(block);
     }
     table.set(holder.slot, null);
-    this.#host.core.forgetLinks();
     this.#free.push(holder.slot);
     this.stats.dropped++;
   }
