@@ -5,7 +5,8 @@
 import type { CoreExports } from '../core-exports.js';
 import * as L from '../layout.js';
 import { growRegion } from './grow.js';
-import type { CompiledRegionInfo, RegionAnswer, RegionCompiler, RegionJob } from './job.js';
+import type { CompiledRegionInfo, RegionAnswer, RegionCompiler } from './job.js';
+import { Outbox } from './outbox.js';
 
 /** Jobs that may wait for the compiler or be with it; more for blocks that are really hot. */
 const MOST_PENDING = 8;
@@ -30,7 +31,10 @@ interface Region {
 }
 
 interface Pending {
+  readonly id: number;
   readonly entry: number;
+  /** When a block of it is so hot, it is urgent. */
+  readonly limit: number;
   readonly blocks: readonly number[];
 }
 
@@ -87,7 +91,7 @@ export class Regions {
   readonly #waiting = new Set<number>();
   #free: number[];
   #jobs = 0;
-  #outbox: RegionJob[] = [];
+  readonly #outbox = new Outbox();
   #busy = false;
   /** How often blocks have been reported hot. */
   #reports = new Map<number, number>();
@@ -101,7 +105,7 @@ export class Regions {
 
   /** Installs what the compiler has ready: between slices. */
   installReady(): void {
-    const { compiler, collect } = this.#host;
+    const { compiler, collect, age } = this.#host;
     if (this.stats.dropped >= this.#collectAt) {
       this.#collectAt = this.stats.dropped + COLLECT_EVERY;
       collect();
@@ -111,20 +115,18 @@ export class Regions {
       this.#busy = false;
       this.#install(answer);
     }
-    // While it is busy more comes together, to be one module.
-    if (this.#busy || this.#outbox.length === 0) return;
-    const wanted = this.#outbox.filter((job) => this.#pending.has(job.id));
-    this.#outbox = [];
-    if (wanted.length === 0) return;
-    compiler.submit(wanted);
+    if (this.#busy) return;
+    const jobs = this.#outbox.take(age(), (id) => this.#pending.has(id));
+    if (jobs.length === 0) return;
+    compiler.submit(jobs);
     this.#busy = true;
   }
 
   /** A block has been interpreted often, or a region entered, and is about to be again. */
   hot(block: number): void {
     const { view } = this.#host;
-    if (this.#waiting.has(block) || this.#isBeingCompiled(block) || !this.#isDue(block)) return;
-    const isReallyHot = view.getUint32(block + L.BLK_HEAT, true) >= REALLY_HOT;
+    if (this.#isBeingCompiled(block) || this.#waiting.has(block) || !this.#isDue(block)) return;
+    const isReallyHot = this.#heatOf(block) >= REALLY_HOT;
     if (this.#pending.size >= (isReallyHot ? MOST_PENDING_HOT : MOST_PENDING)) return;
     if ((this.#byEntry.get(block)?.remakes ?? 0) >= MOST_REMAKES) return;
     const mode = view.getUint32(L.MODE, true);
@@ -134,10 +136,19 @@ export class Regions {
     this.#submit(mode & L.MODE_64 ? BigInt.asUintN(64, rip) : BigInt.asUintN(32, rip), this.#byEntry.has(block));
   }
 
-  /** As a part of something else, where it may be entered soon. */
+  /** By itself or as a part of something else, where it may be entered soon. It has become hotter meanwhile. */
   #isBeingCompiled(block: number): boolean {
-    for (const holder of this.#byBlock.get(block) ?? []) if (!('slot' in holder)) return true;
-    return false;
+    let isPart = false;
+    for (const holder of this.#byBlock.get(block) ?? []) {
+      if ('slot' in holder) continue;
+      isPart = true;
+      if (this.#heatOf(block) >= holder.limit) this.#outbox.hurry(holder.id);
+    }
+    return isPart;
+  }
+
+  #heatOf(block: number): number {
+    return this.#host.view.getUint32(block + L.BLK_HEAT, true);
   }
 
   #isDue(block: number): boolean {
@@ -154,6 +165,7 @@ export class Regions {
     const block = this.#decodedAt(rip);
     if (block === 0 || this.#byEntry.has(block)) return;
     this.#submit(rip, false);
+    this.#outbox.hurry(this.#jobs);
     this.installReady();
     this.installReady();
   }
@@ -182,16 +194,16 @@ export class Regions {
   }
 
   #submit(rip: bigint, isRemade: boolean): void {
-    const { view, flow } = this.#host;
+    const { view, flow, age } = this.#host;
     const job = growRegion({ view, flow, blockAt: (a) => this.#decodedAt(a) }, rip, isRemade);
     if (!job) return;
     const id = ++this.#jobs;
     const blocks = job.blocks.map((b) => b.header);
-    const pending = { entry: blocks[0], blocks };
+    const pending = { id, entry: blocks[0], limit: this.#heatOf(blocks[0]) + L.HOT_EVERY, blocks };
     this.#pending.set(id, pending);
     this.#waiting.add(pending.entry);
     this.#hold(pending);
-    this.#outbox.push({ id, ...job });
+    this.#outbox.add({ id, ...job }, age());
   }
 
   #install({ module, regions, size, emitMs, compileMs }: RegionAnswer): void {
@@ -293,7 +305,7 @@ export class Regions {
   #forget(holder: Region | Pending): void {
     this.#release(holder);
     if (!('slot' in holder)) {
-      for (const [id, pending] of this.#pending) if (pending === holder) this.#pending.delete(id);
+      this.#pending.delete(holder.id);
       this.#waiting.delete(holder.entry);
       return;
     }
