@@ -389,9 +389,18 @@ describe('the pace', () => {
     expect(pace.budget(MS)).toBe(40_000);
   });
 
-  test('learns nothing from slices too short to measure', () => {
+  test('learns nothing from one slice too short to measure', () => {
     const pace = new Pace();
     pace.learn(1, 100);
     expect(pace.budget(MS)).toBe(50_000);
+  });
+
+  test('gets over a slow slice also where all that follow are short', () => {
+    const pace = new Pace();
+    // Most of its time a device has had.
+    pace.learn(1, MS);
+    expect(pace.budget(MS)).toBe(2_000);
+    for (let i = 0; i < 200; i++) pace.learn(2_000, 0.02 * MS);
+    expect(pace.budget(MS)).toBeGreaterThan(90_000);
   });
 });
