@@ -4,6 +4,9 @@
  * so no ring is lost.
  */
 
+/** Looks at the word between two looks at the clock. */
+const LOOKS = 64;
+
 export class Doorbell {
   /** For handing to a thread. */
   readonly cell: Int32Array<SharedArrayBuffer>;
@@ -20,6 +23,14 @@ export class Doorbell {
   ring(): void {
     Atomics.add(this.cell, 0, 1);
     Atomics.notify(this.cell, 0);
+  }
+
+  /** Looks until the count differs from `seen` or it is `until`, in ms of `performance.now()`. @returns whether it differs */
+  watch(seen: number, until: number): boolean {
+    do {
+      for (let looks = LOOKS; looks > 0; looks--) if (Atomics.load(this.cell, 0) !== seen) return true;
+    } while (performance.now() < until);
+    return false;
   }
 
   /** Blocks this thread until the count differs from `seen`, at most `ms` milliseconds. */

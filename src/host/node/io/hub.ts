@@ -4,6 +4,7 @@
  * source delivers what has arrived. So what threads do enters the guest here and nowhere else.
  */
 import { Doorbell } from './doorbell.js';
+import { Watchfulness } from './watchfulness.js';
 
 export interface IoSource {
   /** Delivers what has arrived since the last call. */
@@ -15,6 +16,7 @@ export class IoHub {
   private readonly sources: IoSource[] = [];
   private seen = 0;
   private awaited = 0;
+  private readonly watchfulness = new Watchfulness();
 
   add(source: IoSource): void {
     this.sources.push(source);
@@ -49,9 +51,21 @@ export class IoHub {
     return true;
   }
 
-  /** Blocks until the bell has been rung since the last `poll`, at most `ms` milliseconds. */
+  /**
+   * Blocks until the bell has been rung since the last `poll`, at most `ms` milliseconds. Where an answer is awaited it is
+   * watched for at first; a guest that just sleeps costs nothing.
+   */
   wait(ms: number): void {
-    this.bell.wait(this.seen, ms);
+    const { bell, seen, watchfulness } = this;
+    if (!this.expecting) {
+      bell.wait(seen, ms);
+      return;
+    }
+    const from = performance.now();
+    const isSeen = bell.watch(seen, from + Math.min(watchfulness.time, ms));
+    const left = from + ms - performance.now();
+    if (!isSeen && left > 0) bell.wait(seen, left);
+    watchfulness.learn(performance.now() - from, isSeen);
   }
 
   /** Calls back from the event loop when the bell has been rung since the last `poll`. */
