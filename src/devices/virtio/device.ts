@@ -57,7 +57,8 @@ export interface DescriptorChain {
 
 export interface Segment {
   readonly gpa: number;
-  /** A live view of guest RAM. Whoever writes into it says so with `GuestMemory.dirtied`. */
+  readonly length: number;
+  /** A live view of guest RAM, made when it is asked for. Whoever writes into it says so with `GuestMemory.dirtied`. */
   readonly bytes: Uint8Array;
 }
 

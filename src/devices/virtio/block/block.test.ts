@@ -71,7 +71,7 @@ describe('a block device', () => {
     const { rig } = blockRig({ start: false });
     expect(rig.configRead(0, 4)).toBe(0x1042_1af4);
     expect(rig.config(L.CONFIG.capacity, 4)).toBe(SECTORS);
-    expect(rig.config(L.CONFIG.segMax, 4)).toBe(254);
+    expect(rig.config(L.CONFIG.segMax, 4)).toBe(510);
     const { features } = blockRig({ start: false }).block;
     expect(features & featureSet(1), 'VIRTIO_BLK_F_SIZE_MAX: pieces may be of any length').toBe(0n);
     expect(rig.config(L.CONFIG.physicalBlockExp, 1)).toBe(3);

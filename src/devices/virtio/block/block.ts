@@ -21,7 +21,8 @@ import type { BlockBackend, BlockRequest } from './backend.js';
 import { BlockConfig, MOST_RANGE_SECTORS, MOST_RANGES } from './config.js';
 import * as L from './layout.js';
 
-const QUEUE_SIZE = 256;
+/** With room for a request of one MiB whose pages lie anywhere: 256 pieces. With 256 entries Linux makes two requests of it. */
+const QUEUE_SIZE = 512;
 /**
  * A request's data in pieces: what a queue without indirect descriptors holds besides header and status. How long a piece is
  * does not matter to us, so VIRTIO_BLK_F_SIZE_MAX, which would name a limit (5.2.4), is not offered: Linux takes pieces of any
@@ -152,9 +153,9 @@ export class VirtioBlock implements VirtioDevice<BlockState> {
     const { readable, readableLength, writable, writableLength } = job.chain;
     switch (type) {
       case L.VIRTIO_BLK_T_IN:
-        return this.transfer(job, 'read', sector, slice(writable, 0, writableLength - 1));
+        return this.transfer(job, 'read', sector, slice(writable, writableLength, 0, writableLength - 1));
       case L.VIRTIO_BLK_T_OUT:
-        return this.transfer(job, 'write', sector, slice(readable, L.HEADER_SIZE, readableLength));
+        return this.transfer(job, 'write', sector, slice(readable, readableLength, L.HEADER_SIZE, readableLength));
       case L.VIRTIO_BLK_T_FLUSH:
         return this.submit(job, [NOTHING]);
       case L.VIRTIO_BLK_T_GET_ID:
@@ -174,7 +175,7 @@ export class VirtioBlock implements VirtioDevice<BlockState> {
     sector: number,
     data: readonly Segment[],
   ): number | undefined {
-    const length = data.reduce((sum, { bytes }) => sum + bytes.length, 0);
+    const length = data.reduce((sum, piece) => sum + piece.length, 0);
     const possible = length > 0 && length % L.SECTOR === 0 && this.isInside(sector, length / L.SECTOR);
     if (!possible || (operation === 'write' && this.backend.readonly)) return L.VIRTIO_BLK_S_IOERR;
     const durable = operation === 'write' && !this.cached;
@@ -245,7 +246,7 @@ export class VirtioBlock implements VirtioDevice<BlockState> {
   }
 
   private dirtied(data: readonly Segment[]): void {
-    for (const { gpa, bytes } of data) this.memory.dirtied(gpa, bytes.length);
+    for (const { gpa, length } of data) this.memory.dirtied(gpa, length);
   }
 
   /** @param filled how much of the data's place has been written, from its beginning */
@@ -266,15 +267,21 @@ export class VirtioBlock implements VirtioDevice<BlockState> {
   }
 }
 
-/** Bytes [from, to) of a buffer's part, as pieces. */
-function slice(segments: readonly Segment[], from: number, to: number): Segment[] {
-  const pieces: Segment[] = [];
-  let at = 0;
-  for (const { gpa, bytes } of segments) {
-    const first = Math.max(from - at, 0);
-    const last = Math.min(to - at, bytes.length);
-    if (first < last) pieces.push({ gpa: gpa + first, bytes: bytes.subarray(first, last) });
-    at += bytes.length;
-  }
+/** Bytes [from, to) of a buffer's part of `total` bytes: its own pieces, but for those that are cut. */
+function slice(segments: readonly Segment[], total: number, from: number, to: number): readonly Segment[] {
+  let begin = 0;
+  let first = 0;
+  while (first < segments.length && begin + segments[first].length <= from) begin += segments[first++].length;
+  let end = total;
+  let last = segments.length;
+  while (last > first && end - segments[last - 1].length >= to) end -= segments[--last].length;
+  const pieces = segments.slice(first, last);
+  if (pieces.length > 0 && end > to) pieces.push(cut(pieces.pop()!, 0, end - to));
+  if (pieces.length > 0 && begin < from) pieces[0] = cut(pieces[0], from - begin, 0);
   return pieces;
+}
+
+/** A piece without some of its bytes at either end. */
+function cut({ gpa, length, bytes }: Segment, front: number, back: number): Segment {
+  return { gpa: gpa + front, length: length - front - back, bytes: bytes.subarray(front, length - back) };
 }
