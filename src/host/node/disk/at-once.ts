@@ -2,57 +2,57 @@
  * What a disk can do without waiting it does at once, on the machine's thread: the system is asked to read or write only if
  * that needs no waiting (RWF_NOWAIT: the pages are in its cache), which is a copy of some microseconds, less than a thread
  * takes to wake up. Everything else goes to the thread. Either way the guest hears of it by the one door, `Host.poll`.
+ *
+ * ext4 reads so, but never writes. What whole pages of it are written to is the cache all the same; there we look for
+ * ourselves whether that needs no waiting (write-room.ts).
  */
+import { statfsSync } from 'node:fs';
 import type { BlockRequest } from '../../../devices/virtio/block/backend.js';
 import type { GuestMemory } from '../../../engine/contract.js';
 import { type Libc, loadLibc, RWF_NOWAIT } from '../ffi/libc.js';
+import { Luck } from './luck.js';
+import { WriteRoom } from './write-room.js';
 
 /** Longest request in bytes: a copy of a quarter of a millisecond. */
 const LARGEST = 2 ** 20;
 const MOST_PIECES = 512;
-/** Refusals in a row after which an operation is left to the thread for as many requests. */
+/** Refusals in a row, of reads or of writes, after which as many are not asked for: some file systems never write so. */
 const PATIENCE = 32;
+const PAGE = 4096;
+/** statfs(2). */
+const EXT4_SUPER_MAGIC = 0xef53;
 const TWO_32 = 2 ** 32;
-/** struct iovec. */
-const IOVEC_SIZE = 16;
+/** struct iovec in words: address and length of 64 bits each. */
+const IOVEC_WORDS = 4;
 
-/** Whether it pays to ask, for reads and for writes each: a disk that is not in the cache is not asked all the time. */
-class Luck {
-  private refusals = 0;
-  private pause = 0;
-
-  get isGood(): boolean {
-    if (this.pause === 0) return true;
-    this.pause--;
-    return false;
-  }
-
-  note(done: boolean): void {
-    this.refusals = done ? 0 : this.refusals + 1;
-    if (this.refusals < PATIENCE) return;
-    this.refusals = 0;
-    this.pause = PATIENCE;
-  }
+/** A piece of guest RAM. */
+interface Piece {
+  readonly gpa: number;
+  readonly end: number;
+  readonly address: number;
+  /** Kept: an address keeps nothing. */
+  readonly bytes: Uint8Array;
 }
 
 export class AtOnce {
   private readonly libc: Libc;
   private readonly fd: number;
-  /** Kept: addresses do not keep it. */
-  private readonly memory: GuestMemory;
-  private readonly pieces: readonly { readonly gpa: number; readonly end: number; readonly address: number }[];
-  private readonly vector = new Uint8Array(MOST_PIECES * IOVEC_SIZE);
-  private readonly view = new DataView(this.vector.buffer);
-  private readonly luck = { read: new Luck(), write: new Luck() };
+  private readonly pieces: readonly Piece[];
+  private readonly vector = new Uint32Array(MOST_PIECES * IOVEC_WORDS);
+  private readonly vectorBytes = new Uint8Array(this.vector.buffer);
+  private readonly luck = { read: new Luck(PATIENCE), write: new Luck(PATIENCE) };
+
+  private readonly room: WriteRoom | undefined;
 
   private constructor(libc: Libc, fd: number, memory: GuestMemory) {
+    this.room = statfsSync(`/proc/self/fd/${fd}`).type === EXT4_SUPER_MAGIC ? new WriteRoom() : undefined;
     this.libc = libc;
     this.fd = fd;
-    this.memory = memory;
     this.pieces = memory.pieces.map(({ gpa, bytes }) => ({
       gpa,
       end: gpa + bytes.length,
       address: Number(libc.addressOf(bytes)),
+      bytes,
     }));
   }
 
@@ -67,33 +67,59 @@ export class AtOnce {
 
   /** @returns whether the request has been carried out, all of it */
   does(request: BlockRequest): boolean {
-    const { operation, offset, length, data, durable } = request;
-    if (operation !== 'read' && operation !== 'write') return false;
+    const { operation, offset, length, durable } = request;
+    if (length > LARGEST) return false;
+    if (operation === 'read') return this.luck.read.isGood && this.noted('read', this.reads(request));
     // The thread looks at what is written to the first sector (RawImage).
-    if (durable || length > LARGEST || (operation === 'write' && offset === 0)) return false;
-    const luck = this.luck[operation];
-    if (!luck.isGood) return false;
+    if (operation !== 'write' || durable || offset === 0) return false;
+    if (this.room === undefined) return this.luck.write.isGood && this.noted('write', this.writes(request, RWF_NOWAIT));
+    // A part of a page that is not in the cache would have to be read first.
+    if (offset % PAGE !== 0 || length % PAGE !== 0) return false;
+    return this.room.write(length, () => this.writes(request, 0));
+  }
+
+  private reads({ offset, length, data }: BlockRequest): boolean {
     const count = this.point(data);
-    if (count === 0) return false;
-    const call = operation === 'read' ? this.libc.tryReadv : this.libc.tryWritev;
-    const done = call(this.fd, this.vector, count, offset, RWF_NOWAIT) === length;
-    luck.note(done);
+    return count > 0 && this.libc.tryReadv(this.fd, this.vectorBytes, count, offset, RWF_NOWAIT) === length;
+  }
+
+  private writes({ offset, length, data }: BlockRequest, flags: number): boolean {
+    const count = this.point(data);
+    return count > 0 && this.libc.tryWritev(this.fd, this.vectorBytes, count, offset, flags) === length;
+  }
+
+  private noted(operation: 'read' | 'write', done: boolean): boolean {
+    this.luck[operation].note(done);
     return done;
   }
 
   /** Points the vector at pieces of guest RAM. @returns how many; 0 where they are too many, or not in RAM */
   private point(data: BlockRequest['data']): number {
-    if (data.length > MOST_PIECES) return 0;
-    for (const [i, { gpa, bytes }] of data.entries()) {
-      const piece = this.pieces.find((p) => gpa >= p.gpa && gpa + bytes.length <= p.end);
-      if (piece === undefined || !this.memory.contains(gpa, bytes.length)) return 0;
+    const { vector } = this;
+    let count = 0;
+    let end = -1;
+    let piece = this.pieces[0];
+    for (const { gpa, length } of data) {
+      const isNear = gpa >= piece.gpa && gpa + length <= piece.end;
+      if (isNear && gpa === end) {
+        vector[count * IOVEC_WORDS - 2] += length;
+        end += length;
+        continue;
+      }
+      if (!isNear) {
+        const other = this.pieces.find((p) => gpa >= p.gpa && gpa + length <= p.end);
+        if (other === undefined) return 0;
+        piece = other;
+      }
+      if (count === MOST_PIECES) return 0;
       const address = piece.address + (gpa - piece.gpa);
-      const at = i * IOVEC_SIZE;
-      this.view.setUint32(at, address % TWO_32, true);
-      this.view.setUint32(at + 4, Math.floor(address / TWO_32), true);
-      this.view.setUint32(at + 8, bytes.length, true);
-      this.view.setUint32(at + 12, 0, true);
+      const at = count++ * IOVEC_WORDS;
+      // Stored modulo 2^32. The high halves of lengths stay 0.
+      vector[at] = address;
+      vector[at + 1] = address / TWO_32;
+      vector[at + 2] = length;
+      end = gpa + length;
     }
-    return data.length;
+    return count;
   }
 }

@@ -49,6 +49,7 @@ export const EFD_CLOEXEC = 0o2000000;
 export const EFD_NONBLOCK = 0o4000;
 export const POLLIN = 1;
 export const RWF_NOWAIT = 8;
+export const SYNC_FILE_RANGE_WRITE = 2;
 export const FALLOC_FL_KEEP_SIZE = 1;
 export const FALLOC_FL_PUNCH_HOLE = 2;
 export const FALLOC_FL_ZERO_RANGE = 16;
@@ -88,6 +89,8 @@ export interface Libc {
   /** @param vector `count` structures iovec @returns bytes read, -1 on failure */
   tryReadv(fd: number, vector: Uint8Array, count: number, offset: number, flags: number): number;
   tryWritev(fd: number, vector: Uint8Array, count: number, offset: number, flags: number): number;
+  /** @returns 0, or -1 on failure */
+  trySyncFileRange(fd: number, offset: number, length: number, flags: number): number;
   /** @returns 0, or -1 on failure */
   tryFallocate(fd: number, mode: number, offset: number, length: number): number;
   /** Takes a read lock of one byte, which belongs to the open file description and ends with it. @returns 0, or -1 */
@@ -225,8 +228,9 @@ function bind(koffi: Koffi): Libc {
   const munmap = declare('int munmap(uintptr_t, size_t)');
   const madvise = declare('int madvise(uintptr_t, size_t, int)');
   const eventfd = declare('int eventfd(uint, int)');
-  const preadv2 = declare('long preadv2(int, void*, int, long, long, int)');
-  const pwritev2 = declare('long pwritev2(int, void*, int, long, long, int)');
+  const preadv2 = declare('long preadv2(int, void*, int, long, int)');
+  const pwritev2 = declare('long pwritev2(int, void*, int, long, int)');
+  const syncFileRange = declare('int sync_file_range(int, long, long, uint)');
   const fallocate = declare('int fallocate(int, int, long, long)');
   const fcntl = declare('int fcntl(int, int, void*)');
   const ppoll = declare('int ppoll(void*, ulong, void*, void*)');
@@ -279,8 +283,9 @@ function bind(koffi: Koffi): Libc {
     tryAdvise: (address, length, advice) => madvise(address, length, advice) === 0,
     view: (address, length) => koffi.view(address, length),
     addressOf: (bytes) => koffi.address(bytes),
-    tryReadv: (fd, vector, count, offset, flags) => preadv2(fd, vector, count, offset, 0, flags),
-    tryWritev: (fd, vector, count, offset, flags) => pwritev2(fd, vector, count, offset, 0, flags),
+    tryReadv: (fd, vector, count, offset, flags) => preadv2(fd, vector, count, offset, flags),
+    tryWritev: (fd, vector, count, offset, flags) => pwritev2(fd, vector, count, offset, flags),
+    trySyncFileRange: (fd, offset, length, flags) => syncFileRange(fd, offset, length, flags),
     tryFallocate: (fd, mode, offset, length) => fallocate(fd, mode, offset, length),
     tryShareByte: (fd, offset) => fcntl(fd, F_OFD_SETLK, lockOfByte(F_RDLCK, offset)),
     isByteTaken: (fd, offset) => {
