@@ -1,5 +1,9 @@
 /** A disk's thread: opens the image, does what the guest asks of it, one request after the other. */
+import { availableParallelism } from 'node:os';
+import { workerData } from 'node:worker_threads';
+import type { ThreadSetup } from '../io/io-thread.js';
 import { serveThread } from '../io/serve.js';
+import { WordRing } from '../io/word-ring.js';
 import type { DiskImage } from './image.js';
 import { openImage } from './open.js';
 import { type DecodedRequest, type DiskReady, type DiskTask, decodeRequest } from './protocol.js';
@@ -7,6 +11,8 @@ import { DiskRefusal, StorageError } from './storage.js';
 
 const FAILED = [0];
 const DONE = [1];
+/** In ms: so long the thread stays awake for a flush that it has begun to write for. To be woken takes longer than most of those. */
+const AWAKE = 0.3;
 
 function carryOut(image: DiskImage, request: DecodedRequest, views: readonly Uint8Array[]): void {
   const { operation, offset, length } = request;
@@ -14,7 +20,16 @@ function carryOut(image: DiskImage, request: DecodedRequest, views: readonly Uin
   else if (operation === 'write') image.write(offset, views);
   else if (operation === 'zero') image.zero(offset, length, request.unmap);
   else if (operation === 'discard') image.discard(offset, length);
+  else if (operation === 'write-out') image.beginFlush?.(offset, length);
   if (operation === 'flush' || request.durable) image.flush();
+}
+
+/** To look into, not to take from. */
+const requests = new WordRing((workerData as ThreadSetup).requests);
+
+function stayAwake(): void {
+  const end = performance.now() + AWAKE;
+  while (requests.isEmpty && performance.now() < end);
 }
 
 const pause = new Int32Array(new SharedArrayBuffer(4));
@@ -23,6 +38,8 @@ serveThread<DiskTask, DiskReady>(
   (task) => {
     const image = openImage(task.path, task.format, task.readonly);
     const views: Uint8Array[] = [];
+    const hasOthers = availableParallelism() > 1;
+    let flushIsNear = false;
     return {
       ready: {
         size: image.size,
@@ -35,6 +52,7 @@ serveThread<DiskTask, DiskReady>(
       serve: (words, count, ram) => {
         views.length = 0;
         const request = decodeRequest(words, count, (gpa, length) => ram.collect(gpa, length, views));
+        flushIsNear = request.operation === 'write-out';
         if (request.operation === 'flush' && task.slowFlush > 0) Atomics.wait(pause, 0, 0, task.slowFlush);
         try {
           carryOut(image, request, views);
@@ -43,6 +61,10 @@ serveThread<DiskTask, DiskReady>(
           return FAILED;
         }
         return DONE;
+      },
+      idle: () => {
+        if (flushIsNear && hasOthers) stayAwake();
+        flushIsNear = false;
       },
       close: () => image.close(),
     };

@@ -10,7 +10,14 @@ import {
   writeSync,
   writevSync,
 } from 'node:fs';
-import { FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, FALLOC_FL_ZERO_RANGE, type Libc, loadLibc } from '../ffi/libc.js';
+import {
+  FALLOC_FL_KEEP_SIZE,
+  FALLOC_FL_PUNCH_HOLE,
+  FALLOC_FL_ZERO_RANGE,
+  type Libc,
+  loadLibc,
+  SYNC_FILE_RANGE_WRITE,
+} from '../ffi/libc.js';
 import { lockImage } from './lock.js';
 import { cut, DiskRefusal, lengthOf, type Storage, StorageError } from './storage.js';
 
@@ -69,6 +76,10 @@ export class FileStorage implements Storage {
       throw failed('written', this.name, error);
     }
     if (at + wanted > this.size) this.size = at + wanted;
+  }
+
+  beginSync(at: number, length: number): void {
+    this.libc?.trySyncFileRange(this.fd, at, length, SYNC_FILE_RANGE_WRITE);
   }
 
   sync(): void {

@@ -16,6 +16,8 @@ export interface DiskImage {
   write(at: number, views: readonly Uint8Array[]): void;
   zero(at: number, length: number, release: boolean): void;
   discard(at: number, length: number): void;
+  /** A range that has been written will soon be flushed. Absent: nothing can be done beforehand. */
+  beginFlush?(at: number, length: number): void;
   /** What has been written would survive a power cut. */
   flush(): void;
   /** Writes out what has not been written yet. */
@@ -75,6 +77,10 @@ export class RawImage implements DiskImage {
 
   discard(at: number, length: number): void {
     this.storage.discard(at, length);
+  }
+
+  beginFlush(at: number, length: number): void {
+    this.storage.beginSync(at, length);
   }
 
   flush(): void {

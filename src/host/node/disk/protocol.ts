@@ -21,7 +21,7 @@ export interface DiskReady {
   readonly plainFile: number | undefined;
 }
 
-export const OPERATIONS = ['read', 'write', 'flush', 'discard', 'zero'] as const;
+export const OPERATIONS = ['read', 'write', 'flush', 'discard', 'zero', 'write-out'] as const;
 const DURABLE = 0x100;
 const UNMAP = 0x200;
 const TWO_32 = 2 ** 32;
@@ -30,8 +30,13 @@ const TWO_32 = 2 ** 32;
 const FIXED = 5;
 const PIECE = 3;
 
+/** What the guest asks for; `write-out`: the system is to begin writing a range to the disk, for it will soon be flushed. */
+export interface DiskRequest extends Omit<BlockRequest, 'operation'> {
+  readonly operation: (typeof OPERATIONS)[number];
+}
+
 /** @returns the number of words; 0 where the request is in more pieces than a message holds */
-export function encodeRequest(id: number, request: BlockRequest, words: Int32Array): number {
+export function encodeRequest(id: number, request: DiskRequest, words: Int32Array): number {
   const flags = (request.durable ? DURABLE : 0) | (request.unmap ? UNMAP : 0);
   words[0] = id;
   words[1] = OPERATIONS.indexOf(request.operation) | flags;
@@ -40,17 +45,17 @@ export function encodeRequest(id: number, request: BlockRequest, words: Int32Arr
   words[4] = request.length;
   let count = FIXED;
   let end = -1;
-  for (const { gpa, bytes } of request.data) {
+  for (const { gpa, length } of request.data) {
     if (gpa === end) {
-      words[count - 1] += bytes.length;
+      words[count - 1] += length;
     } else {
       if (count + PIECE > LONGEST_MESSAGE) return 0;
       words[count] = gpa % TWO_32;
       words[count + 1] = Math.floor(gpa / TWO_32);
-      words[count + 2] = bytes.length;
+      words[count + 2] = length;
       count += PIECE;
     }
-    end = gpa + bytes.length;
+    end = gpa + length;
   }
   return count;
 }

@@ -12,6 +12,8 @@ export interface Storage {
   read(at: number, views: readonly Uint8Array[]): void;
   /** Writes all of the views, one behind the other; a file grows where it must. @throws StorageError */
   write(at: number, views: readonly Uint8Array[]): void;
+  /** Has the system begin to write out a range, and does not wait for it. Where that can't be done nothing happens. */
+  beginSync(at: number, length: number): void;
   /** Comes back when everything written would survive a power cut. @throws StorageError */
   sync(): void;
   /** The range reads as zeros afterwards; `release`: its room is given back where that can be done. @throws StorageError */

@@ -49,6 +49,8 @@ export class MemoryStorage implements Storage {
     }
   }
 
+  beginSync(): void {}
+
   sync(): void {
     this.log.push('sync');
   }

@@ -5,7 +5,8 @@ import type { IoHub, IoSource } from '../io/hub.js';
 import { IoThread, LONGEST_MESSAGE } from '../io/io-thread.js';
 import { Waiting } from '../io/waiting.js';
 import { AtOnce } from './at-once.js';
-import { type DiskReady, type DiskTask, encodeRequest } from './protocol.js';
+import { type DiskReady, type DiskRequest, type DiskTask, encodeRequest } from './protocol.js';
+import { WriteOut } from './write-out.js';
 
 export interface ThreadBackendOptions {
   readonly task: DiskTask;
@@ -26,6 +27,7 @@ export class ThreadBackend implements BlockBackend, IoSource {
   private found: DiskReady | undefined;
   private readonly mayDoAtOnce: boolean;
   private atOnce: AtOnce | undefined;
+  private readonly writeOut = new WriteOut();
   /** Done without the thread, and not yet told. */
   private done: BlockDone[] = [];
   private readonly hub: IoHub;
@@ -78,11 +80,19 @@ export class ThreadBackend implements BlockBackend, IoSource {
   }
 
   submit(request: BlockRequest, done: BlockDone): void {
+    const { operation, length } = request;
+    if (operation === 'flush') this.writeOut.flushed();
     if (this.atOnce?.does(request)) {
       this.done.push(done);
       this.hub.bell.ring();
-      return;
+    } else {
+      this.send(request, done);
     }
+    const isPlain = this.atOnce !== undefined && operation === 'write' && !request.durable;
+    if (isPlain && this.writeOut.wrote(length)) this.send({ ...request, operation: 'write-out', data: [] }, undefined);
+  }
+
+  private send(request: DiskRequest, done: BlockDone | undefined): void {
     const count = encodeRequest(this.waiting.add(done), request, this.words);
     if (count === 0) throw new RangeError('a block request in more pieces than a queue has entries');
     this.thread.send(this.words, count);
