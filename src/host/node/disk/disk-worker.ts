@@ -11,7 +11,10 @@ import { DiskRefusal, StorageError } from './storage.js';
 
 const FAILED = [0];
 const DONE = [1];
-/** In ms: so long the thread stays awake for a flush that it has begun to write for. To be woken takes longer than most of those. */
+/**
+ * In ms: so long the thread stays awake after writing out early, for the flush is near, and after that flush, for the next
+ * write is. To be woken takes as long as either, and waking takes the guest's time.
+ */
 const AWAKE = 0.3;
 
 function carryOut(image: DiskImage, request: DecodedRequest, views: readonly Uint8Array[]): void {
@@ -39,7 +42,8 @@ serveThread<DiskTask, DiskReady>(
     const image = openImage(task.path, task.format, task.readonly);
     const views: Uint8Array[] = [];
     const hasOthers = availableParallelism() > 1;
-    let flushIsNear = false;
+    let hasWrittenOut = false;
+    let moreIsNear = false;
     return {
       ready: {
         size: image.size,
@@ -52,8 +56,10 @@ serveThread<DiskTask, DiskReady>(
       serve: (words, count, ram) => {
         views.length = 0;
         const request = decodeRequest(words, count, (gpa, length) => ram.collect(gpa, length, views));
-        flushIsNear = request.operation === 'write-out';
-        if (request.operation === 'flush' && task.slowFlush > 0) Atomics.wait(pause, 0, 0, task.slowFlush);
+        const isFlush = request.operation === 'flush';
+        moreIsNear = request.operation === 'write-out' || (isFlush && hasWrittenOut);
+        hasWrittenOut = request.operation === 'write-out';
+        if (isFlush && task.slowFlush > 0) Atomics.wait(pause, 0, 0, task.slowFlush);
         try {
           carryOut(image, request, views);
         } catch (error) {
@@ -63,8 +69,8 @@ serveThread<DiskTask, DiskReady>(
         return DONE;
       },
       idle: () => {
-        if (flushIsNear && hasOthers) stayAwake();
-        flushIsNear = false;
+        if (moreIsNear && hasOthers) stayAwake();
+        moreIsNear = false;
       },
       close: () => image.close(),
     };

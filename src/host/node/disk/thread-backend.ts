@@ -2,7 +2,7 @@
 import type { BlockBackend, BlockDone, BlockRequest } from '../../../devices/virtio/block/backend.js';
 import type { GuestMemory } from '../../../engine/contract.js';
 import type { IoHub, IoSource } from '../io/hub.js';
-import { IoThread, LONGEST_MESSAGE } from '../io/io-thread.js';
+import { IoThread, LONGEST_MESSAGE, TOLD } from '../io/io-thread.js';
 import { Waiting } from '../io/waiting.js';
 import { AtOnce } from './at-once.js';
 import { type DiskReady, type DiskRequest, type DiskTask, encodeRequest } from './protocol.js';
@@ -86,16 +86,17 @@ export class ThreadBackend implements BlockBackend, IoSource {
       this.done.push(done);
       this.hub.bell.ring();
     } else {
-      this.send(request, done);
+      this.thread.send(this.words, this.encode(this.waiting.add(done), request));
     }
     const isPlain = this.atOnce !== undefined && operation === 'write' && !request.durable;
-    if (isPlain && this.writeOut.wrote(length)) this.send({ ...request, operation: 'write-out', data: [] }, undefined);
+    if (isPlain && this.writeOut.wrote(length))
+      this.thread.tell(this.words, this.encode(TOLD, { ...request, operation: 'write-out', data: [] }));
   }
 
-  private send(request: DiskRequest, done: BlockDone | undefined): void {
-    const count = encodeRequest(this.waiting.add(done), request, this.words);
+  private encode(id: number, request: DiskRequest): number {
+    const count = encodeRequest(id, request, this.words);
     if (count === 0) throw new RangeError('a block request in more pieces than a queue has entries');
-    this.thread.send(this.words, count);
+    return count;
   }
 
   /** Tells of what was done without the thread: from the hub, as the thread's answers are. */

@@ -23,6 +23,8 @@ const RING_WORDS = 65_536;
 /** First words of the requests that every thread knows. Identifiers of other requests are not negative. */
 export const ATTACH = -1;
 export const CLOSE = -2;
+/** First word of what has no answer, see `tell`. */
+export const TOLD = -3;
 
 /** What a thread is given when it starts. */
 export interface ThreadSetup {
@@ -130,6 +132,11 @@ export class IoThread<T> implements IoSource {
     this.post(Atomics.load(this.control, CONTROL.epoch), words, count);
   }
 
+  /** Hands over what needs no answer and touches no guest memory; its first word is `TOLD`. */
+  tell(words: Int32Array, count: number): void {
+    this.push(Atomics.load(this.control, CONTROL.epoch), words, count);
+  }
+
   /**
    * Nothing sent until now touches guest memory any more when this comes back: what the thread has not begun it answers
    * without doing it; what it is doing is waited for.
@@ -194,11 +201,15 @@ export class IoThread<T> implements IoSource {
   }
 
   private post(epoch: number, words: Int32Array, count: number): void {
+    this.outstanding++;
+    this.options.hub.expect(1);
+    this.push(epoch, words, count);
+  }
+
+  private push(epoch: number, words: Int32Array, count: number): void {
     const { message } = this;
     message[0] = epoch;
     for (let i = 0; i < count; i++) message[1 + i] = words[i];
-    this.outstanding++;
-    this.options.hub.expect(1);
     if (this.backlog.length > 0 || !this.requests.push(message, count + 1)) {
       this.backlog.push(message.slice(0, count + 1));
     }

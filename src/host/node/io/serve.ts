@@ -1,7 +1,7 @@
 /** The thread's side of io-thread.ts: takes requests in their order, one at a time, and sleeps when there is none. */
 import { receiveMessageOnPort, workerData } from 'node:worker_threads';
 import { Doorbell } from './doorbell.js';
-import { ALWAYS, ATTACH, CLOSE, CONTROL, type Greeting, LONGEST_MESSAGE, type ThreadSetup } from './io-thread.js';
+import { ALWAYS, ATTACH, CLOSE, CONTROL, type Greeting, LONGEST_MESSAGE, type ThreadSetup, TOLD } from './io-thread.js';
 import { type RamHandle, ThreadRam } from './ram.js';
 import { WordRing } from './word-ring.js';
 
@@ -59,6 +59,7 @@ export function serveThread<T, R>(open: (task: T) => Service<R>, isRefusal: (err
       Atomics.store(control, CONTROL.serving, 0);
       Atomics.notify(control, CONTROL.serving);
     }
+    if (words[0] === TOLD) return true;
     answer[0] = words[0];
     for (const [i, word] of results.entries()) answer[1 + i] = word;
     // The machine's thread may not be looking for some milliseconds.
