@@ -1,5 +1,4 @@
 /** A disk's thread: opens the image, does what the guest asks of it, one request after the other. */
-import { availableParallelism } from 'node:os';
 import { workerData } from 'node:worker_threads';
 import type { ThreadSetup } from '../io/io-thread.js';
 import { serveThread } from '../io/serve.js';
@@ -8,14 +7,10 @@ import type { DiskImage } from './image.js';
 import { openImage } from './open.js';
 import { type DecodedRequest, type DiskReady, type DiskTask, decodeRequest } from './protocol.js';
 import { DiskRefusal, StorageError } from './storage.js';
+import { Vigil } from './vigil.js';
 
 const FAILED = [0];
 const DONE = [1];
-/**
- * In ms: so long the thread stays awake after writing out early, for the flush is near, and after that flush, for the next
- * write is. To be woken takes as long as either, and waking takes the guest's time.
- */
-const AWAKE = 0.3;
 
 function carryOut(image: DiskImage, request: DecodedRequest, views: readonly Uint8Array[]): void {
   const { operation, offset, length } = request;
@@ -30,20 +25,13 @@ function carryOut(image: DiskImage, request: DecodedRequest, views: readonly Uin
 /** To look into, not to take from. */
 const requests = new WordRing((workerData as ThreadSetup).requests);
 
-function stayAwake(): void {
-  const end = performance.now() + AWAKE;
-  while (requests.isEmpty && performance.now() < end);
-}
-
 const pause = new Int32Array(new SharedArrayBuffer(4));
 
 serveThread<DiskTask, DiskReady>(
   (task) => {
     const image = openImage(task.path, task.format, task.readonly);
     const views: Uint8Array[] = [];
-    const hasOthers = availableParallelism() > 1;
-    let hasWrittenOut = false;
-    let moreIsNear = false;
+    const vigil = new Vigil(requests);
     return {
       ready: {
         size: image.size,
@@ -56,10 +44,7 @@ serveThread<DiskTask, DiskReady>(
       serve: (words, count, ram) => {
         views.length = 0;
         const request = decodeRequest(words, count, (gpa, length) => ram.collect(gpa, length, views));
-        const isFlush = request.operation === 'flush';
-        moreIsNear = request.operation === 'write-out' || (isFlush && hasWrittenOut);
-        hasWrittenOut = request.operation === 'write-out';
-        if (isFlush && task.slowFlush > 0) Atomics.wait(pause, 0, 0, task.slowFlush);
+        if (request.operation === 'flush' && task.slowFlush > 0) Atomics.wait(pause, 0, 0, task.slowFlush);
         try {
           carryOut(image, request, views);
         } catch (error) {
@@ -68,10 +53,7 @@ serveThread<DiskTask, DiskReady>(
         }
         return DONE;
       },
-      idle: () => {
-        if (moreIsNear && hasOthers) stayAwake();
-        moreIsNear = false;
-      },
+      idle: () => vigil.keep(),
       close: () => image.close(),
     };
   },
