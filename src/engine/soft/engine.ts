@@ -33,7 +33,7 @@ export interface RegionParts {
 }
 
 /** Measured: boots that compile sooner lose more than they gain. */
-const PATIENCE = 4;
+const PATIENCE = 16;
 /** At most so many vCPUs: the xAPIC's physical addresses less the broadcast. */
 const MAX_CPUS = 255;
 

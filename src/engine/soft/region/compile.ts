@@ -1,8 +1,8 @@
 /**
  * Compiles a region: some blocks as one Wasm function, one of whose arguments says which of them is entered. All are entries but
  * those in a loop, so that what leaves a region for a while comes back into it, and no block need be compiled twice.
- * Registers live in locals from the entry to the exit where there is a loop; the ways between blocks become Wasm's own loops
- * and blocks (graph.ts).
+ * Registers live in locals from the entry to the exit where there is a loop that is run often; the ways between blocks become
+ * Wasm's own loops and blocks (graph.ts).
  *
  * Whether an instruction is interpreted or compiled makes no difference to anybody: COUNT is tested and paid where a block
  * is entered, as the interpreter does, and an instruction that a region leaves to the interpreter is gone on with in
@@ -45,14 +45,16 @@ const FAULTED = 1;
 /**
  * @param blocks the entry first
  * @param indirect by block, the blocks that its indirect jump or return has been seen to go to
+ * @param inPlace what loops the blocks have are not run often: see RegionRegisters
  * @returns undefined where the entry's first instruction is one that regions leave alone
  */
 export function compileRegion(
   blocks: readonly DecodedBlock[],
   indirect: readonly (readonly number[])[],
+  inPlace: boolean,
   imports: CoreImports,
 ): CompiledRegion | undefined {
-  return new RegionCompiler(blocks, indirect, imports).compile();
+  return new RegionCompiler(blocks, indirect, inPlace, imports).compile();
 }
 
 /** How the block being emitted goes on, as its last instruction has said. */
@@ -108,7 +110,12 @@ class RegionCompiler implements RegionFrame {
   /** Blocks whose first instruction is left to the interpreter. */
   readonly #useless = new Set<number>();
 
-  constructor(blocks: readonly DecodedBlock[], indirect: readonly (readonly number[])[], imports: CoreImports) {
+  constructor(
+    blocks: readonly DecodedBlock[],
+    indirect: readonly (readonly number[])[],
+    inPlace: boolean,
+    imports: CoreImports,
+  ) {
     const f = this.#f;
     this.#blocks = blocks;
     this.#indirect = indirect;
@@ -133,7 +140,7 @@ class RegionCompiler implements RegionFrame {
     this.#target = f.local('i64');
     this.#link = imports.index('link', LINK.params, LINK.result);
     const loops = this.#graph.nodes.some((n) => n.loop);
-    this.#e = new RegionEmitter(f, imports, this, blocks[0].mode, loadedRegisters(blocks), !loops);
+    this.#e = new RegionEmitter(f, imports, this, blocks[0].mode, loadedRegisters(blocks), inPlace || !loops);
   }
 
   /** Blocks of the region that block `i` leads to. */

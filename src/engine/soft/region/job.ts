@@ -23,6 +23,8 @@ export interface RegionJob {
   readonly blocks: readonly JobBlock[];
   /** By block, the blocks that its indirect jump or return goes to. */
   readonly indirect: readonly (readonly number[])[];
+  /** See compileRegion. */
+  readonly inPlace: boolean;
 }
 
 export interface CompiledRegionInfo {
@@ -63,7 +65,7 @@ export function compileJobs(jobs: readonly RegionJob[], handlers: readonly (Hand
   const compiled = jobs.map((job) => {
     const view = new DataView(job.bytes.buffer, job.bytes.byteOffset, job.bytes.byteLength);
     const blocks = job.blocks.map((b) => readBlock(view, b.at, b.header, b.page, handlers));
-    return compileRegion(blocks, job.indirect, imports);
+    return compileRegion(blocks, job.indirect, job.inPlace, imports);
   });
   const regions = jobs.map(({ id }, i): CompiledRegionInfo => {
     const region = compiled[i];

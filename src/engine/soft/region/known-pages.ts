@@ -73,12 +73,6 @@ export class KnownPages {
     this.#registers[n] = (this.#depth === 0 ? this.#placeOf(value) : undefined) ?? this.#fresh();
   }
 
-  /** Register n takes a value of which nothing is known. */
-  changed(n: number): void {
-    if (this.#depth > 0) this.#doubtful.add(n);
-    this.#registers[n] = this.#fresh();
-  }
-
   /** `copy` has just been given `value`. */
   copied(copy: Expr, value: Expr): Expr {
     if (copy === value) return copy;

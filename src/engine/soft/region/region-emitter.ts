@@ -28,6 +28,8 @@ export interface RegionState {
   readonly lanes: Uint8Array;
   /** Words of the CPU state that are zero. */
   readonly checked: ReadonlySet<number>;
+  /** Registers of which there are copies in locals (region-registers.ts). */
+  readonly copies: ReadonlySet<number>;
 }
 
 /** Of two ways to the same block: what holds on both. */
@@ -37,6 +39,7 @@ export function meetStates(a: RegionState, b: RegionState): RegionState {
     x87: { ...meetStacks(a.x87, b.x87), note: undefined },
     lanes: meetLanes(a.lanes, b.lanes),
     checked: new Set([...a.checked].filter((at) => b.checked.has(at))),
+    copies: new Set([...a.copies].filter((n) => b.copies.has(n))),
   };
 }
 
@@ -108,10 +111,17 @@ export class RegionEmitter extends RegionRegisters {
 
   /** What is known at the end of a block, which has several ways on. */
   save(): RegionState {
-    return { flags: this.flags, x87: this.x87.save(), lanes: this.#vectors.known(), checked: new Set(this.#checked) };
+    return {
+      flags: this.flags,
+      x87: this.x87.save(),
+      lanes: this.#vectors.known(),
+      checked: new Set(this.#checked),
+      copies: this.copies,
+    };
   }
 
-  restore({ flags, x87, lanes, checked }: RegionState): void {
+  restore({ flags, x87, lanes, checked, copies }: RegionState): void {
+    this.copies = copies;
     this.flags = flags;
     this.x87.restore(x87);
     this.#vectors.know(lanes);
@@ -127,6 +137,7 @@ export class RegionEmitter extends RegionRegisters {
   /** After anything that may have changed the state in memory behind the emitter's back. */
   forgetChecks(): void {
     this.#checked.clear();
+    this.copies = new Set();
     this.#vectors.forget();
     this.forgetPages();
     this.x87.forget();

@@ -57,6 +57,8 @@ export abstract class RegionRegisters extends LazyFlagsEmitter {
   /** Registers read or written so far, and those written. */
   readonly used = new Set<number>();
   readonly dirty = new Set<number>();
+  /** In place: registers whose local is a copy here. */
+  #copies: ReadonlySet<number> = new Set();
   /** What is being emitted. */
   protected record: DecodedRecord | undefined;
   /** The current block's page, less the entry's. */
@@ -64,8 +66,8 @@ export abstract class RegionRegisters extends LazyFlagsEmitter {
 
   /**
    * @param chased general registers that the region loads from memory
-   * @param inPlace general registers stay where the interpreter has them: for code that runs through once, loading all and
-   * storing all costs more than it saves, and every rare way out would have to have them at hand
+   * @param inPlace general registers stay where the interpreter has them, and locals are copies only: for code that runs
+   * through once, loading all and storing all costs more than it saves, and every rare way out would have to have them at hand
    */
   constructor(
     f: FunctionBuilder,
@@ -172,15 +174,51 @@ export abstract class RegionRegisters extends LazyFlagsEmitter {
 
   #now(n: number): Expr {
     this.used.add(n);
-    const value = this.#inPlace ? w.load('i64', w.i32c(0), L.REGS + n * 8) : w.localGet(this.#registers[n], 'i64');
-    return this.#known.isRegister(n, value);
+    if (this.#inPlace && !this.#copies.has(n)) {
+      this.f.set(this.#registers[n], w.load('i64', w.i32c(0), L.REGS + n * 8));
+      this.#isCopied(n);
+    }
+    return this.#known.isRegister(n, w.localGet(this.#registers[n], 'i64'));
+  }
+
+  #isCopied(n: number): void {
+    if (!this.#copies.has(n)) this.#copies = new Set(this.#copies).add(n);
+  }
+
+  /** Registers whose locals are right, where the code has come to. */
+  protected get copies(): ReadonlySet<number> {
+    return this.#copies;
+  }
+
+  protected set copies(copies: ReadonlySet<number>) {
+    this.#copies = copies;
+  }
+
+  /** What may or may not be run leaves no copies that are not there before. */
+  #perhaps<T>(body: () => T): T {
+    const copies = this.#copies;
+    const result = this.#known.perhaps(body);
+    this.#copies = copies;
+    return result;
+  }
+
+  /** One of two ways. */
+  #way<T>(body: () => T): () => T {
+    const copies = this.#copies;
+    return () => {
+      this.#copies = copies;
+      return body();
+    };
   }
 
   #set(n: number, value: Expr): void {
     this.used.add(n);
     this.dirty.add(n);
-    if (this.#inPlace) this.f.do(w.store('i64', w.i32c(0), value, L.REGS + n * 8));
-    else this.f.set(this.#registers[n], value);
+    this.f.set(this.#registers[n], value);
+    if (this.#inPlace) {
+      this.f.do(w.store('i64', w.i32c(0), w.localGet(this.#registers[n], 'i64'), L.REGS + n * 8));
+      this.#isCopied(n);
+    }
     this.#known.assign(n, value);
   }
 
@@ -190,11 +228,15 @@ export abstract class RegionRegisters extends LazyFlagsEmitter {
 
   override if(condition: Expr, then: () => void, otherwise?: () => void): void {
     if (condition.constant !== undefined) super.if(condition, then, otherwise);
-    else this.#known.perhaps(() => super.if(condition, then, otherwise));
+    else this.#perhaps(() => super.if(condition, this.#way(then), otherwise && this.#way(otherwise)));
+  }
+
+  override unless(conditions: readonly (Expr | undefined)[], otherwise: () => void): void {
+    this.#perhaps(() => super.unless(conditions, otherwise));
   }
 
   override choose(type: ValType, condition: Expr, yes: () => Expr, no: () => Expr, likely?: Hint): Expr {
-    return this.#known.perhaps(() => super.choose(type, condition, yes, no, likely));
+    return this.#perhaps(() => super.choose(type, condition, this.#way(yes), this.#way(no), likely));
   }
 
   protected loadGeneral(): void {
@@ -231,11 +273,6 @@ export abstract class RegionRegisters extends LazyFlagsEmitter {
   }
 
   protected readRegister(offset: number, size: number): Expr {
-    if (this.#inPlace && size < 8) {
-      const kind = size === 4 ? 'i32' : size === 2 ? 'i32_16u' : 'i32_8u';
-      const value = w.load(kind, w.i32c(0), L.REGS + offset);
-      return size === 4 && !this.#long ? this.#known.isRegister(offset >> 3, value) : value;
-    }
     const value = this.#now(offset >> 3);
     if (size === 8) return value;
     const low = w.wrap(value);
@@ -246,10 +283,7 @@ export abstract class RegionRegisters extends LazyFlagsEmitter {
 
   protected writeRegister(offset: number, value: Expr, size: number): void {
     const n = offset >> 3;
-    if (this.#inPlace && size < 4) {
-      this.f.do(w.store(size === 2 ? 'i32_16' : 'i32_8', w.i32c(0), value, L.REGS + offset));
-      this.#known.changed(n);
-    } else if (size === 8) this.#set(n, value);
+    if (size === 8) this.#set(n, value);
     else if (size === 4) this.#set(n, w.extendU(value));
     else {
       const high = offset & 1;

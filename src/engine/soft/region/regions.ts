@@ -11,6 +11,16 @@ import { Outbox } from './outbox.js';
 /** Jobs that may wait for the compiler or be with it; more for blocks that are really hot. */
 const MOST_PENDING = 8;
 const MOST_PENDING_HOT = 24;
+/**
+ * A block is worth compiling where it runs once in so many instructions or more often. What is rarer has left the processor's
+ * caches by the time it comes back, and compiled code is several times the size of decoded records (measured: a guest that
+ * execs for ever slows down by a third when everything that it does again and again is compiled some day).
+ */
+const RARE = 40_000;
+/** Where it runs once in so many, it is a loop's: registers are to stay in locals. */
+const LOOP = 300;
+/** Reports, each of HOT_EVERY runs, that it takes at least: between two of them it shows how often it runs. */
+const LEAST_REPORTS = 2;
 const REALLY_HOT = 16 * L.HOT_EVERY;
 
 /** Instructions after which a guest is no young one any more: two or three boots. */
@@ -89,12 +99,14 @@ export class Regions {
   readonly #byBlock = new Map<number, Set<Region | Pending>>();
   readonly #pending = new Map<number, Pending>();
   readonly #waiting = new Set<number>();
+  /** Of the block that was reported last: in how many instructions it runs once. */
+  #period = 0;
   #free: number[];
   #jobs = 0;
   readonly #outbox = new Outbox();
   #busy = false;
   /** How often blocks have been reported hot. */
-  #reports = new Map<number, number>();
+  #reports = new Map<number, { readonly count: number; readonly age: number }>();
   #collectAt = COLLECT_EVERY;
 
   constructor(host: RegionHost) {
@@ -133,7 +145,11 @@ export class Regions {
     if (mode & (L.MODE_TF | L.MODE_SEGMENTED)) return;
     const page = view.getBigUint64(L.REGS + L.R_PAGE, true);
     const rip = page + BigInt(view.getUint16(block + L.BLK_START, true));
-    this.#submit(mode & L.MODE_64 ? BigInt.asUintN(64, rip) : BigInt.asUintN(32, rip), this.#byEntry.has(block));
+    this.#submit(
+      mode & L.MODE_64 ? BigInt.asUintN(64, rip) : BigInt.asUintN(32, rip),
+      this.#byEntry.has(block),
+      this.#period > LOOP,
+    );
   }
 
   /** By itself or as a part of something else, where it may be entered soon. It has become hotter meanwhile. */
@@ -153,10 +169,15 @@ export class Regions {
 
   #isDue(block: number): boolean {
     const { patience, age } = this.#host;
-    const needed = 1 + (patience - 1) * Math.max(0, 1 - age() / YOUTH);
-    const reports = (this.#reports.get(block) ?? 0) + 1;
-    this.#reports.set(block, reports);
-    return reports >= needed || this.#byEntry.has(block);
+    const now = age();
+    const needed = LEAST_REPORTS + (patience - LEAST_REPORTS) * Math.max(0, 1 - now / YOUTH);
+    const before = this.#reports.get(block);
+    const isEntry = this.#byEntry.has(block);
+    const since = before === undefined ? Number.POSITIVE_INFINITY : now - before.age;
+    this.#period = since / (isEntry ? L.REGION_HOT_EVERY : L.HOT_EVERY);
+    const count = (before?.count ?? 0) + 1;
+    this.#reports.set(block, { count, age: now });
+    return isEntry || (this.#period < RARE && count >= needed);
   }
 
   /** Compiles what is at RIP, hot or not, and waits for it (tests; the compiler must be synchronous). */
@@ -164,7 +185,7 @@ export class Regions {
     const rip = this.#host.view.getBigUint64(L.RIP, true);
     const block = this.#decodedAt(rip);
     if (block === 0 || this.#byEntry.has(block)) return;
-    this.#submit(rip, false);
+    this.#submit(rip, false, false);
     this.#outbox.hurry(this.#jobs);
     this.installReady();
     this.installReady();
@@ -193,7 +214,7 @@ export class Regions {
     return this.#host.core.peekBlock(Number(address & 0xffff_ffffn) | 0, Number(address >> 32n) | 0);
   }
 
-  #submit(rip: bigint, isRemade: boolean): void {
+  #submit(rip: bigint, isRemade: boolean, inPlace: boolean): void {
     const { view, flow, age } = this.#host;
     const job = growRegion({ view, flow, blockAt: (a) => this.#decodedAt(a) }, rip, isRemade);
     if (!job) return;
@@ -203,7 +224,7 @@ export class Regions {
     this.#pending.set(id, pending);
     this.#waiting.add(pending.entry);
     this.#hold(pending);
-    this.#outbox.add({ id, ...job }, age());
+    this.#outbox.add({ id, ...job, inPlace }, age());
   }
 
   #install({ module, regions, size, emitMs, compileMs }: RegionAnswer): void {
