@@ -28,12 +28,12 @@ export interface RegionParts {
   readonly compiler: () => RegionCompiler;
   /** Has modules freed that nobody reaches any more. */
   readonly collect: () => void;
-  /** See RegionHost; 4 where it isn't given. */
+  /** See RegionHost; 8 where it isn't given. */
   readonly patience?: number;
 }
 
 /** Measured: boots that compile sooner lose more than they gain. */
-const PATIENCE = 16;
+const PATIENCE = 8;
 /** At most so many vCPUs: the xAPIC's physical addresses less the broadcast. */
 const MAX_CPUS = 255;
 

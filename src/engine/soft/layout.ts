@@ -364,7 +364,7 @@ export const BLK_REGION = 32; // i32: compiled region that is entered here, or 0
 export const BLK_PART = 36; // i32: 1 while it is part of a region, compiled or being compiled
 export const BLK_HEAT = 40; // i32: how often it has been entered, but for from within a region
 /** A block is reported hot each time its heat is a multiple of this power of two. */
-export const HOT_EVERY = 1024;
+export const HOT_EVERY = 2048;
 /** A region's entry is reported hot each time its heat has passed a multiple of this power of two. */
 export const REGION_HOT_EVERY = 0x40000;
 export const BLK_HEADER = 48;

@@ -10,7 +10,7 @@ import type { JobBlock, RegionJob } from './job.js';
 const MOST_BLOCKS = 32;
 const MOST_INSTRUCTIONS = 250;
 /** A block belongs to the region when it has run so often. */
-const LEAST_HEAT = L.HOT_EVERY / 4;
+const LEAST_HEAT = L.HOT_EVERY / 2;
 /**
  * A function of one block of so many instructions is copied rather than jumped to, for going there and back costs as much as
  * it does: above all, the thunks of position-independent i386 code.

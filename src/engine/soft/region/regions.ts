@@ -7,6 +7,7 @@ import * as L from '../layout.js';
 import { growRegion } from './grow.js';
 import type { CompiledRegionInfo, RegionAnswer, RegionCompiler } from './job.js';
 import { Outbox } from './outbox.js';
+import { Reports } from './reports.js';
 
 /** Jobs that may wait for the compiler or be with it; more for blocks that are really hot. */
 const MOST_PENDING = 8;
@@ -74,7 +75,7 @@ export interface RegionHost {
   /** Has unreachable modules freed (host/node/collect.ts). */
   readonly collect: () => void;
   /**
-   * How often a block must have been reported hot at the guest's start; once later on. A guest that boots runs most of its
+   * How often a block must have been reported hot at the guest's start; twice later on. A guest that boots runs most of its
    * code for a short while only: the older it is, the longer what it does will last.
    */
   readonly patience: number;
@@ -99,14 +100,11 @@ export class Regions {
   readonly #byBlock = new Map<number, Set<Region | Pending>>();
   readonly #pending = new Map<number, Pending>();
   readonly #waiting = new Set<number>();
-  /** Of the block that was reported last: in how many instructions it runs once. */
-  #period = 0;
   #free: number[];
   #jobs = 0;
   readonly #outbox = new Outbox();
   #busy = false;
-  /** How often blocks have been reported hot. */
-  #reports = new Map<number, { readonly count: number; readonly age: number }>();
+  readonly #reports = new Reports();
   #collectAt = COLLECT_EVERY;
 
   constructor(host: RegionHost) {
@@ -136,20 +134,20 @@ export class Regions {
 
   /** A block has been interpreted often, or a region entered, and is about to be again. */
   hot(block: number): void {
-    const { view } = this.#host;
-    if (this.#isBeingCompiled(block) || this.#waiting.has(block) || !this.#isDue(block)) return;
-    const isReallyHot = this.#heatOf(block) >= REALLY_HOT;
+    const { view, age } = this.#host;
+    if (this.#isBeingCompiled(block) || this.#waiting.has(block)) return;
+    const heat = this.#heatOf(block);
+    const { count, period } = this.#reports.add(block, heat, age());
+    const isEntry = this.#byEntry.has(block);
+    if (!isEntry && (period > RARE || count < this.#reportsNeeded())) return;
+    const isReallyHot = heat >= REALLY_HOT;
     if (this.#pending.size >= (isReallyHot ? MOST_PENDING_HOT : MOST_PENDING)) return;
     if ((this.#byEntry.get(block)?.remakes ?? 0) >= MOST_REMAKES) return;
     const mode = view.getUint32(L.MODE, true);
     if (mode & (L.MODE_TF | L.MODE_SEGMENTED)) return;
     const page = view.getBigUint64(L.REGS + L.R_PAGE, true);
     const rip = page + BigInt(view.getUint16(block + L.BLK_START, true));
-    this.#submit(
-      mode & L.MODE_64 ? BigInt.asUintN(64, rip) : BigInt.asUintN(32, rip),
-      this.#byEntry.has(block),
-      this.#period > LOOP,
-    );
+    this.#submit(mode & L.MODE_64 ? BigInt.asUintN(64, rip) : BigInt.asUintN(32, rip), isEntry, period > LOOP);
   }
 
   /** By itself or as a part of something else, where it may be entered soon. It has become hotter meanwhile. */
@@ -167,17 +165,9 @@ export class Regions {
     return this.#host.view.getUint32(block + L.BLK_HEAT, true);
   }
 
-  #isDue(block: number): boolean {
+  #reportsNeeded(): number {
     const { patience, age } = this.#host;
-    const now = age();
-    const needed = LEAST_REPORTS + (patience - LEAST_REPORTS) * Math.max(0, 1 - now / YOUTH);
-    const before = this.#reports.get(block);
-    const isEntry = this.#byEntry.has(block);
-    const since = before === undefined ? Number.POSITIVE_INFINITY : now - before.age;
-    this.#period = since / (isEntry ? L.REGION_HOT_EVERY : L.HOT_EVERY);
-    const count = (before?.count ?? 0) + 1;
-    this.#reports.set(block, { count, age: now });
-    return isEntry || (this.#period < RARE && count >= needed);
+    return LEAST_REPORTS + (patience - LEAST_REPORTS) * Math.max(0, 1 - age() / YOUTH);
   }
 
   /** Compiles what is at RIP, hot or not, and waits for it (tests; the compiler must be synchronous). */
@@ -198,7 +188,7 @@ export class Regions {
     else {
       for (const holder of [...(this.#byBlock.get(block) ?? [])]) this.#forget(holder);
       this.#waiting.delete(block);
-      this.#reports.delete(block);
+      this.#reports.forget(block);
     }
     if (this.stats.dropped !== before) this.#host.core.forgetLinks();
   }
@@ -207,7 +197,7 @@ export class Regions {
     for (const region of new Set(this.#byEntry.values())) this.#forget(region);
     for (const pending of [...this.#pending.values()]) this.#forget(pending);
     this.#waiting.clear();
-    this.#reports.clear();
+    this.#reports.forgetAll();
   }
 
   #decodedAt(address: bigint): number {
