@@ -18,8 +18,8 @@ const MOST_PENDING_HOT = 24;
  * execs for ever slows down by a third when everything that it does again and again is compiled some day).
  */
 const RARE = 40_000;
-/** Where it runs once in so many, it is a loop's: registers are to stay in locals. */
-const LOOP = 300;
+/** A region with so much of the guest's instructions is a busy loop: registers are to stay in locals. */
+const BUSY = 0.1;
 /** Reports, each of HOT_EVERY runs, that it takes at least: between two of them it shows how often it runs. */
 const LEAST_REPORTS = 2;
 const REALLY_HOT = 16 * L.HOT_EVERY;
@@ -39,6 +39,7 @@ interface Region {
   readonly entries: Set<number>;
   readonly blocks: readonly number[];
   readonly remakes: number;
+  readonly inPlace: boolean;
 }
 
 interface Pending {
@@ -47,6 +48,7 @@ interface Pending {
   /** When a block of it is so hot, it is urgent. */
   readonly limit: number;
   readonly blocks: readonly number[];
+  readonly inPlace: boolean;
 }
 
 export interface RegionStats {
@@ -147,7 +149,7 @@ export class Regions {
     if (mode & (L.MODE_TF | L.MODE_SEGMENTED)) return;
     const page = view.getBigUint64(L.REGS + L.R_PAGE, true);
     const rip = page + BigInt(view.getUint16(block + L.BLK_START, true));
-    this.#submit(mode & L.MODE_64 ? BigInt.asUintN(64, rip) : BigInt.asUintN(32, rip), isEntry, period > LOOP);
+    this.#submit(mode & L.MODE_64 ? BigInt.asUintN(64, rip) : BigInt.asUintN(32, rip), isEntry, period);
   }
 
   /** By itself or as a part of something else, where it may be entered soon. It has become hotter meanwhile. */
@@ -165,6 +167,13 @@ export class Regions {
     return this.#host.view.getUint32(block + L.BLK_HEAT, true);
   }
 
+  /** How much of all that the guest runs are these blocks, the first of which runs once in `period` instructions. */
+  #shareOf(blocks: readonly number[], period: number): number {
+    const { view } = this.#host;
+    const run = blocks.reduce((sum, b) => sum + this.#heatOf(b) * view.getUint16(b + L.BLK_COUNT, true), 0);
+    return run / (this.#heatOf(blocks[0]) * period);
+  }
+
   #reportsNeeded(): number {
     const { patience, age } = this.#host;
     return LEAST_REPORTS + (patience - LEAST_REPORTS) * Math.max(0, 1 - age() / YOUTH);
@@ -175,7 +184,7 @@ export class Regions {
     const rip = this.#host.view.getBigUint64(L.RIP, true);
     const block = this.#decodedAt(rip);
     if (block === 0 || this.#byEntry.has(block)) return;
-    this.#submit(rip, false, false);
+    this.#submit(rip, false, 0);
     this.#outbox.hurry(this.#jobs);
     this.installReady();
     this.installReady();
@@ -204,13 +213,17 @@ export class Regions {
     return this.#host.core.peekBlock(Number(address & 0xffff_ffffn) | 0, Number(address >> 32n) | 0);
   }
 
-  #submit(rip: bigint, isRemade: boolean, inPlace: boolean): void {
+  /** @param period see Report */
+  #submit(rip: bigint, isRemade: boolean, period: number): void {
     const { view, flow, age } = this.#host;
     const job = growRegion({ view, flow, blockAt: (a) => this.#decodedAt(a) }, rip, isRemade);
     if (!job) return;
     const id = ++this.#jobs;
     const blocks = job.blocks.map((b) => b.header);
-    const pending = { id, entry: blocks[0], limit: this.#heatOf(blocks[0]) + L.HOT_EVERY, blocks };
+    // Made again: since then only entries have been counted, which says nothing of what runs within.
+    const wasBusy = isRemade && blocks.some((b) => this.#byEntry.get(b)?.inPlace === false);
+    const inPlace = !wasBusy && this.#shareOf(blocks, period) < BUSY;
+    const pending = { id, entry: blocks[0], limit: this.#heatOf(blocks[0]) + L.HOT_EVERY, blocks, inPlace };
     this.#pending.set(id, pending);
     this.#waiting.add(pending.entry);
     this.#hold(pending);
@@ -254,6 +267,7 @@ export class Regions {
       entries: new Set(),
       blocks: pending.blocks,
       remakes: before ? before.remakes + 1 : 0,
+      inPlace: pending.inPlace,
     };
     table.set(region.slot, functions[name]);
     this.#hold(region);
