@@ -25,7 +25,7 @@ export class Outbox {
 
   /** @param age instructions that the guest has retired */
   add(job: RegionJob, age: number): void {
-    if (this.#jobs.length === 0) this.#due = age + LONGEST;
+    if (this.isEmpty) this.#due = age + LONGEST;
     this.#jobs.push(job);
   }
 
@@ -36,7 +36,7 @@ export class Outbox {
 
   /** Those that are still wanted, if it is time; then none are left. */
   take(age: number, isWanted: (id: number) => boolean): readonly RegionJob[] {
-    if (this.#jobs.length === 0 || !(this.#isUrgent || this.#jobs.length >= ENOUGH || age >= this.#due)) return [];
+    if (this.isEmpty || !(this.#isUrgent || this.#jobs.length >= ENOUGH || age >= this.#due)) return [];
     const wanted = this.#jobs.filter((job) => isWanted(job.id));
     this.#jobs = [];
     this.#isUrgent = false;

@@ -41,7 +41,6 @@ export class AtOnce {
   private readonly vector = new Uint32Array(MOST_PIECES * IOVEC_WORDS);
   private readonly vectorBytes = new Uint8Array(this.vector.buffer);
   private readonly luck = { read: new Luck(PATIENCE), write: new Luck(PATIENCE) };
-
   private readonly room: WriteRoom | undefined;
 
   private constructor(libc: Libc, fd: number, memory: GuestMemory) {
