@@ -5,7 +5,8 @@
  * back by moving his.
  *
  * Whoever finds nothing to do says so (`readerWaits`, `writerWaits`) and looks once more; the other side then knows that it
- * has somebody to wake.
+ * has somebody to wake. Who is woken and finds nothing again says so again: the other side may take the wish just after what
+ * it handed over before has been found, and then there is nobody whom it would wake for the next.
  */
 
 /** Words of the header, each on a cache line of its own. */

@@ -121,7 +121,8 @@ export class TapBackend implements NetBackend, IoSource {
   }
 
   poll(): void {
-    if (this.wantsPackets && !this.received.isEmpty) {
+    // The bell may have been for a packet that was taken before it rang: looking once more asks for the next.
+    if (this.wantsPackets && this.peek() !== undefined) {
       this.wantsPackets = false;
       this.port?.onPackets();
     }
