@@ -11,11 +11,11 @@
 
 // ---- scratch: slow-path accesses land here; the address is what the emitter compares with -------------------------
 /** 64 bytes that a slow read fills and a slow write is collected in. */
-export const SCRATCH = 0x40;
+export const SCRATCH = 0x140;
 
 // ---- CPU state -----------------------------------------------------------------------------------------------------
 /** 16 GPRs of 8 bytes. In legacy modes the upper halves are zero. A record names registers by byte offset from here. */
-export const REGS = 0x100;
+export const REGS = 0x20;
 /** Pseudo registers, addressed by records like GPRs. */
 export const R_ZERO = 128; // always 0
 export const R_PAGE = 136; // linear address of the page that the current block lies in (bits 11:0 clear)
@@ -171,10 +171,10 @@ export const CFG_PAGED = 0x998;
 export const STAT_REGIONS = 0x9a0;
 export const STAT_COMPILED = 0x9a8;
 /** Flags on the way from one region to the next, not worked out yet: kind (core/region.ts; 0: A is RES, B is AUX) and operands. */
-export const LAZY_KIND = 0x9b0; // i32
-export const LAZY_A = 0x9b8; // i64 each
-export const LAZY_B = 0x9c0;
-export const LAZY_R = 0x9c8;
+export const LAZY_KIND = 0x00; // i32
+export const LAZY_A = 0x08; // i64 each
+export const LAZY_B = 0x10;
+export const LAZY_R = 0x18;
 export const LAZY_X = 0x9d0; // result of a later operation that changes some flags only
 /** 512 bytes for FXSAVE images that JavaScript asks for. */
 export const FX_IMAGE = 0x1000; // to 0x11ff
