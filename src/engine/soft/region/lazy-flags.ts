@@ -158,18 +158,22 @@ export abstract class LazyFlagsEmitter extends MachineEmitter {
     this.#change(left ? PARTIAL.rol : PARTIAL.ror, size, result, STEPS);
   }
 
-  /** @param others the kinds that this one doesn't wholly undo: they are settled first */
+  /** @param others the kinds that this one doesn't wholly undo */
   #change(operation: number, size: number, result: Expr, others: number): void {
-    if (typeof this.flags.kind === 'number' && this.flags.kind & others) this.settle();
     const { kind, isLocal } = this.flags;
-    if (kind === 'unknown') {
-      const mixed = w.and(this.#stored('i32', L.LAZY_KIND), w.i32c(others));
-      this.f.if(mixed, () => this.f.do(this.invoke('settleLazy', undefined, [])), undefined, false);
+    const partial = operation | (Math.log2(size) << 4);
+    if (typeof kind === 'number' && kind & others) {
+      // A rotate and a step leave nothing of what was before them.
+      const before = this.let(this.#x(1 << (kind >> 12)));
+      for (const local of [this.#fa, this.#fb]) this.f.set(local, w.i64c(0));
+      this.#now('settled');
+      this.#settlePartial(kind >> 8, before);
+      this.#settlePartial(partial, result);
+      return;
     }
     this.f.set(this.#fx, w.extendU(result));
     const base = kind === 'settled' ? 0 : kind === 'unknown' ? UNKNOWN : kind & 0xff;
-    const whole = base | (operation << 8) | (Math.log2(size) << 12);
-    this.flags = { kind: whole, isLocal, isXLocal: true, isPublished: false };
+    this.flags = { kind: base | (partial << 8), isLocal, isXLocal: true, isPublished: false };
   }
 
   /** Works the later operation in, once the others are settled. */
@@ -288,6 +292,9 @@ export abstract class LazyFlagsEmitter extends MachineEmitter {
     const operation = base & 15;
     if (base !== UNKNOWN) this.f.do(w.store('i32', w.i32c(0), w.i32c(number), L.LAZY_KIND));
     else {
+      const others = number & ROTATES ? STEPS : ROTATES;
+      const isMixed = w.and(this.#stored('i32', L.LAZY_KIND), w.i32c(others));
+      this.f.if(isMixed, () => this.f.do(this.invoke('settleLazy', undefined, [])), undefined, false);
       const known = w.and(this.#stored('i32', L.LAZY_KIND), w.i32c(0xff));
       this.f.do(w.store('i32', w.i32c(0), w.or(known, w.i32c(number & ~0xff)), L.LAZY_KIND));
     }
