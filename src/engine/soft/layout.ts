@@ -284,7 +284,7 @@ export const TLB_READ = 0;
 export const TLB_WRITE = 8;
 export const TLB_ADDEND = 16;
 export const TLB_EXEC = 24;
-export const TLB_INVALID = 1; // never equal to a page address
+export const TLB_INVALID = 0x800; // equal to no page address, nor to one with low bits below it
 export const TLB_HASH_SHIFT = 21;
 // Behind them, to 0x32dffff, lists of filled entries, so that a flush costs what was filled (core/private.ts).
 

@@ -19,6 +19,7 @@ import type { Expr } from '../wasm/ops.js';
 import * as w from '../wasm/ops.js';
 import { type FlowGraph, flowGraph, isOnCycle } from './graph.js';
 import { type RegionPage, RegionPages } from './pages.js';
+import { wayOf } from './recent-pages.js';
 import { type DecodedBlock, type DecodedRecord, targetOf } from './record.js';
 import { meetStates, RegionEmitter, type RegionFrame, type RegionState, Unsupported } from './region-emitter.js';
 import { emitSwitch } from './switch.js';
@@ -140,7 +141,15 @@ class RegionCompiler implements RegionFrame {
     this.#target = f.local('i64');
     this.#link = imports.index('link', LINK.params, LINK.result);
     const loops = this.#graph.nodes.some((n) => n.loop);
-    this.#e = new RegionEmitter(f, imports, this, blocks[0].mode, loadedRegisters(blocks), inPlace || !loops);
+    this.#e = new RegionEmitter(
+      f,
+      imports,
+      this,
+      blocks[0].mode,
+      loadedRegisters(blocks),
+      storedThrough(blocks),
+      inPlace || !loops,
+    );
   }
 
   /** Blocks of the region that block `i` leads to. */
@@ -551,4 +560,16 @@ function loadedRegisters(blocks: readonly DecodedBlock[]): Set<number> {
       if (to?.kind === 'gpr' && to.size >= 4 && from?.kind === 'mem') loaded.add((to.field === 'a' ? a : b) >> 3);
     }
   return loaded;
+}
+
+/** What has its first operand in memory and only reads it. */
+const READS = /^(cmp|test|bt|push|call|jmp|nop|prefetch\w*|f(?!i?stp?|isttp)\w+|i?mul|i?div)$/;
+
+/** What the region stores through. */
+function storedThrough(blocks: readonly DecodedBlock[]): Set<string> {
+  const ways = new Set<string>();
+  for (const { records } of blocks)
+    for (const { spec, base, index } of records)
+      if (spec?.operands[0]?.kind === 'mem' && !READS.test(spec.instruction.name)) ways.add(wayOf(base, index));
+  return ways;
 }

@@ -66,6 +66,7 @@ export abstract class RegionRegisters extends LazyFlagsEmitter {
 
   /**
    * @param chased general registers that the region loads from memory
+   * @param stored what it stores through (recent-pages.ts)
    * @param inPlace general registers stay where the interpreter has them, and locals are copies only: for code that runs
    * through once, loading all and storing all costs more than it saves, and every rare way out would have to have them at hand
    */
@@ -75,6 +76,7 @@ export abstract class RegionRegisters extends LazyFlagsEmitter {
     frame: RegionFrame,
     mode: number,
     chased: ReadonlySet<number>,
+    stored: ReadonlySet<string>,
     inPlace: boolean,
   ) {
     super(f);
@@ -90,7 +92,7 @@ export abstract class RegionRegisters extends LazyFlagsEmitter {
     this.#ea = f.local('i64');
     this.#known = new KnownPages(f, this.#long);
     this.#known.isNew(this.#page);
-    this.#recent = new RecentPages(f, chased);
+    this.#recent = new RecentPages(f, chased, stored);
     this.tlbLocal = f.local('i32');
     this.tlb = w.localGet(this.tlbLocal, 'i32', true);
   }
@@ -387,7 +389,9 @@ export abstract class RegionRegisters extends LazyFlagsEmitter {
     if (!page) return this.#byTlb(linear, size, tag);
     const look = () => {
       const entry = this.#hit(linear, size, tag);
-      this.f.set(page.tag, w.and(linear, w.i64c(-4096)));
+      // Read, a page that can't be written now is not remembered as one that can.
+      const isWritable = tag === page.kind;
+      this.f.set(page.tag, isWritable ? w.and(linear, w.i64c(-4096)) : w.load('i64', entry, page.kind));
       this.f.set(page.addend, w.load('i32', entry, L.TLB_ADDEND));
     };
     this.f.if(w.eqz(page.holds(linear, size)), look, undefined, false);
