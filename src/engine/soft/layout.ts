@@ -39,7 +39,7 @@ export const INT_SHADOW = 0x1c4; // i32
 /** Address of the one instruction that INT_SHADOW protects. */
 export const SHADOW_RIP = 0xa40; // i64
 /** Current TLB (user, supervisor, supervisor with AC or without SMAP): address of its first entry. */
-export const TLB_CUR = 0x1c8; // i32
+export const TLB_CUR = 0x04; // i32
 /** Linear address mask: FFFFFFFFh in legacy and compatibility mode, -1 in 64-bit mode. */
 export const ADDR_MASK = 0x1d0; // i64
 /** Current privilege level, 0 to 3. */

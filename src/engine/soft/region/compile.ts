@@ -190,7 +190,6 @@ class RegionCompiler implements RegionFrame {
     const e = this.#e;
     f.set(e.pageLocal, w.localGet(this.#page, 'i64'));
     this.#enterOtherPages();
-    f.set(e.tlbLocal, w.load('i32', w.i32c(0), L.TLB_CUR));
     if (this.#usesKey) f.set(this.#key, w.load('i32', w.i32c(0), L.JC_KEY));
     f.set(this.#drops, w.load('i32', w.i32c(0), L.REGION_DROPS));
     e.x87.enterAt(this.#entryDepth());
@@ -505,7 +504,6 @@ class RegionCompiler implements RegionFrame {
     e.loadFlags();
     e.forgetChecks();
     get(this.#count, 'i32', L.COUNT);
-    get(e.tlbLocal, 'i32', L.TLB_CUR);
     if (this.#pages.list.length > 1) {
       this.#usesKey = true;
       const unchanged = w.eq(w.localGet(this.#key, 'i32'), w.load('i32', w.i32c(0), L.JC_KEY));

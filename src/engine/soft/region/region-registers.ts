@@ -40,7 +40,8 @@ export interface RegionFrame {
 export abstract class RegionRegisters extends LazyFlagsEmitter {
   readonly f: FunctionBuilder;
   protected readonly imports: CoreImports;
-  protected readonly tlb: Expr;
+  /** Looked for in memory whenever it is needed: a local would hold a register through every loop. */
+  protected readonly tlb = w.load('i32', w.i32c(0), L.TLB_CUR);
   protected readonly frame: RegionFrame;
   readonly #long: boolean;
   /** Whether all segments but CS, FS and GS are flat: in 64-bit mode CS also. */
@@ -52,7 +53,6 @@ export abstract class RegionRegisters extends LazyFlagsEmitter {
   readonly #ea: number;
   readonly #known: KnownPages;
   readonly #recent: RecentPages;
-  readonly tlbLocal: number;
   readonly pageLocal: number;
   /** Registers read or written so far, and those written. */
   readonly used = new Set<number>();
@@ -93,8 +93,6 @@ export abstract class RegionRegisters extends LazyFlagsEmitter {
     this.#known = new KnownPages(f, this.#long);
     this.#known.isNew(this.#page);
     this.#recent = new RecentPages(f, chased, stored);
-    this.tlbLocal = f.local('i32');
-    this.tlb = w.localGet(this.tlbLocal, 'i32', true);
   }
 
   // ---- what is being emitted ---------------------------------------------------------------------------------------------
