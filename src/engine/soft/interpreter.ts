@@ -8,7 +8,7 @@ import { ModuleImports } from './emit/module-imports.js';
 import type { HandlerSpec } from './isa/define.js';
 import { jumpCache, noteJump, REGION, regionOf } from './jump.js';
 import * as L from './layout.js';
-import { handOverFlags, linkFunction, searchFunction } from './link.js';
+import { handOverFlags, leaveFunction, linkFunction, searchFunction } from './link.js';
 import { FunctionBuilder, type Label } from './wasm/function.js';
 import { ModuleBuilder, type Signature } from './wasm/module.js';
 import type { Expr, ValType } from './wasm/ops.js';
@@ -72,6 +72,7 @@ export function generateInterpreter(
   const link = module.add(linkFunction(REGIONS, types.region, search));
   module.optimizeAtOnce(link);
   module.export('link', link);
+  module.export('leave', module.add(leaveFunction(settle)));
   const names = Array.from({ length: L.H_FIRST_FREE }, (_, i) => `fixed${i}`);
   for (const key of numbers.keys()) names.push(key);
   return { wasm: module.build(1), numberOf: (h) => numbers.get(h.key)!, names };

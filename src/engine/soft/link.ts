@@ -22,6 +22,11 @@ export function handOverFlags(f: FunctionBuilder): void {
  */
 export const LINK: Signature = { params: ['i64', 'i32', 'i32'], result: 'i32' };
 
+/** Linear address of the block's page; the block's header; what is left of the slice; the record, and FAULTED. */
+export const LEAVE: Signature = { params: ['i64', 'i32', 'i32', 'i32'], result: 'i32' };
+/** Bit of a record's address: the pending fault is to be delivered. */
+const FAULTED = 1;
+
 const PAGE = w.i64c(-4096);
 
 function parameters() {
@@ -91,5 +96,23 @@ export function searchFunction(table: number, type: number, settle: number, ente
   put(from, L.CUR_BLOCK);
   put(rip, L.RIP);
   f.return(w.i32c(L.JUMP));
+  return f;
+}
+
+/**
+ * What a region calls in its own place to be left in mid-block, once it has written back the registers: here, for a call that
+ * comes back would cost every region the room for keeping things over it.
+ * @param settle index of core's settleState
+ */
+export function leaveFunction(settle: number): FunctionBuilder {
+  const f = new FunctionBuilder(LEAVE);
+  const put = (value: Expr, address: number) => f.do(w.store(value.type as 'i32' | 'i64', w.i32c(0), value, address));
+  const record = w.localGet(3, 'i32', true);
+  f.do(w.call(settle, undefined, []));
+  put(w.localGet(0, 'i64', true), L.REGS + L.R_PAGE);
+  put(w.localGet(1, 'i32', true), L.CUR_BLOCK);
+  put(w.localGet(2, 'i32', true), L.COUNT);
+  put(w.and(record, w.i32c(~FAULTED)), L.CUR_REC);
+  f.return(w.select(w.and(record, w.i32c(FAULTED)), w.i32c(L.FAULT), w.i32c(L.RESUME)));
   return f;
 }

@@ -13,7 +13,7 @@ import type { CoreImports } from '../emit/machine-emitter.js';
 import { FLOW } from '../isa/flow.js';
 import { REGION } from '../jump.js';
 import * as L from '../layout.js';
-import { handOverFlags, LINK } from '../link.js';
+import { handOverFlags, LEAVE, LINK } from '../link.js';
 import { FunctionBuilder, type Label } from '../wasm/function.js';
 import type { Expr } from '../wasm/ops.js';
 import * as w from '../wasm/ops.js';
@@ -39,9 +39,6 @@ export interface RegionEntry {
   /** Number of the page that it begins in. */
   readonly page: number;
 }
-
-/** Bit of #rec. */
-const FAULTED = 1;
 
 /**
  * @param blocks the entry first
@@ -69,6 +66,7 @@ class RegionCompiler implements RegionFrame {
   readonly #e: RegionEmitter;
   readonly #blocks: readonly DecodedBlock[];
   readonly #link: number;
+  readonly #leave: number;
   readonly #indirect: readonly (readonly number[])[];
   readonly #graph: FlowGraph;
   /** The first block, and by their pages the others that are entered from outside. */
@@ -140,6 +138,7 @@ class RegionCompiler implements RegionFrame {
     this.#condition = f.local('i32');
     this.#target = f.local('i64');
     this.#link = imports.index('link', LINK.params, LINK.result);
+    this.#leave = imports.index('leave', LEAVE.params, LEAVE.result);
     const loops = this.#graph.nodes.some((n) => n.loop);
     this.#e = new RegionEmitter(
       f,
@@ -224,14 +223,8 @@ class RegionCompiler implements RegionFrame {
     const local = (index: number, type: 'i32' | 'i64') => w.localGet(index, type);
     this.#e.storeRegisters();
     const way = [local(this.#rip, 'i64'), local(this.#from, 'i32'), local(this.#count, 'i32')];
-    f.if(w.eqz(local(this.#rec, 'i32')), () => f.returnCall(this.#link, way));
-    this.#e.settleState();
-    f.do(w.store('i32', w.i32c(0), local(this.#count, 'i32'), L.COUNT));
-    f.do(w.store('i32', w.i32c(0), local(this.#from, 'i32'), L.CUR_BLOCK));
-    f.do(w.store('i64', w.i32c(0), local(this.#rip, 'i64'), L.REGS + L.R_PAGE));
-    const rec = local(this.#rec, 'i32');
-    f.do(w.store('i32', w.i32c(0), w.and(rec, w.i32c(~FAULTED)), L.CUR_REC));
-    f.return(w.select(w.and(rec, w.i32c(FAULTED)), w.i32c(L.FAULT), w.i32c(L.RESUME)));
+    f.if(w.eqz(local(this.#rec, 'i32')), () => f.returnCall(this.#link, way), undefined, true);
+    f.returnCall(this.#leave, [...way, local(this.#rec, 'i32')]);
   }
 
   /** A node, and behind it what only it dominates. Node 0 is the dispatcher, node n block n - 1. */

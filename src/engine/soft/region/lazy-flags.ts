@@ -321,11 +321,6 @@ export abstract class LazyFlagsEmitter extends MachineEmitter {
     this.f.do(w.store('i64_32', w.i32c(0), w.localGet(this.#fb, 'i64'), L.FLAG_AUX));
   }
 
-  /** From LAZY_* into the state in memory, worked out: where a region is left in mid-block. */
-  settleState(): void {
-    this.f.do(this.invoke('settleState', undefined, []));
-  }
-
   override condition(code: number): Expr {
     return this.#direct(code) ?? super.condition(code);
   }
