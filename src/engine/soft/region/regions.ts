@@ -28,7 +28,7 @@ const REALLY_HOT = 16 * L.HOT_EVERY;
 const YOUTH = 1e9;
 
 /** Regions that go before a garbage collection is asked for. */
-const COLLECT_EVERY = 512;
+const COLLECT_EVERY = 192;
 
 /** Times that a region is compiled anew because it is entered so often: by then more is known of where its jumps go. */
 const MOST_REMAKES = 2;

@@ -101,6 +101,8 @@ export interface Libc {
   tryPoll(set: PollSet, timeout: number): number;
   /** Calls back in this thread's event loop whenever `fd` can be read. */
   watch(fd: number, readable: () => void): Watch;
+  /** Gives freed memory back to the system, of all threads. Does nothing where the C library has no way to. */
+  trimHeap(): void;
   gettid(): number;
   /** @returns -1 where the thread has gone */
   tryTgkill(pid: number, tid: number, signal: number): number;
@@ -214,6 +216,14 @@ function loadKoffi(): Koffi {
 function bind(koffi: Koffi): Libc {
   const lib = koffi.load(null);
   const declare = (prototype: string) => lib.func(prototype) as unknown as Call;
+  /** Not every C library has it. */
+  const declareIfThere = (prototype: string): Call | undefined => {
+    try {
+      return declare(prototype);
+    } catch {
+      return undefined;
+    }
+  };
   const open = declare('int open(const char*, int)');
   const close = declare('int close(int)');
   const read = declare('long read(int, void*, size_t)');
@@ -234,6 +244,7 @@ function bind(koffi: Koffi): Libc {
   const fallocate = declare('int fallocate(int, int, long, long)');
   const fcntl = declare('int fcntl(int, int, void*)');
   const ppoll = declare('int ppoll(void*, ulong, void*, void*)');
+  const trim = declareIfThere('int malloc_trim(size_t)');
   const gettid = declare('int gettid()');
   const tgkill = declare('int tgkill(int, int, int)');
   const sigaction = declare('int sigaction(int, void*, void*)');
@@ -301,6 +312,7 @@ function bind(koffi: Koffi): Libc {
       return ppoll(set.bytes, set.count, set.timeout, null);
     },
     watch: (fd, readable) => koffi.node.poll(fd, { readable: true }, readable),
+    trimHeap: () => void trim?.(0),
     gettid: () => gettid(),
     tryTgkill: (pid, tid, signal) => tgkill(pid, tid, signal),
     ignoreButInterrupt: (signal) => {
