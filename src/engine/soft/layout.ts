@@ -271,22 +271,22 @@ export const TABLES = 0x40000; // decode tables generated at build time; to 0xff
 //   +24 i64 tag for execution
 // Index: ((lin >> 12) ^ (lin >> 21)) & (TLB_ENTRIES - 1).
 // There are many, for two pages that a loop uses and that share an entry make it miss all the time: of 2,048 entries a
-// system call's twenty pages shared one in every tenth boot, and then it took twice as long.
-export const TLB_ENTRIES = 8192;
+// system call's twenty pages shared one in every tenth boot, and then it took twice as long; of 8,192, still in some.
+export const TLB_ENTRIES = 32768;
 export const TLB_ENTRY_SIZE = 32;
-export const TLB_SET_SIZE = 0x40000; // TLB_ENTRIES * TLB_ENTRY_SIZE
+export const TLB_SET_SIZE = 0x100000; // TLB_ENTRIES * TLB_ENTRY_SIZE
 export const TLB_USER = 0x3000000;
-export const TLB_SUPER = 0x3040000;
-export const TLB_SUPER_AC = 0x3080000;
+export const TLB_SUPER = 0x3100000;
+export const TLB_SUPER_AC = 0x3200000;
 /** User sets beyond the first. */
-export const TLB_MORE = 0x30c0000; // to 0x327ffff
+export const TLB_MORE = 0x3300000; // to 0x39fffff
 export const TLB_READ = 0;
 export const TLB_WRITE = 8;
 export const TLB_ADDEND = 16;
 export const TLB_EXEC = 24;
 export const TLB_INVALID = 0x800; // equal to no page address, nor to one with low bits below it
 export const TLB_HASH_SHIFT = 21;
-// Behind them, to 0x32dffff, lists of filled entries, so that a flush costs what was filled (core/private.ts).
+// Behind them, to 0x3b7ffff, lists of filled entries, so that a flush costs what was filled (core/private.ts).
 
 // Jump cache: RIP -> block header, JC_ENTRIES of 16 bytes: +0 i64 rip, +8 i32 block, +12 i32 key (core/jumpcache.ts).
 // Offset of an entry: (rip * JC_SPREAD ^ (rip >> 10)) & ((JC_ENTRIES - 1) << 4). Bits 15:2 of RIP count most, so that the

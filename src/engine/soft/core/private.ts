@@ -37,14 +37,14 @@ export const MSR_UCODE_REV = 0x4e8;
 export const MSR_DEBUGCTL = 0x4f0;
 
 // ---- beside the TLB and the jump cache ----------------------------------------------------------------
-export const FILLS_NONGLOBAL = 0x32c0000; // i32 addresses of entries of the supervisor's sets, at most 16384
-export const FILLS_GLOBAL = 0x32d0000;
+export const FILLS_NONGLOBAL = 0x3b00000; // i32 addresses of entries of the supervisor's sets, at most 65536
+export const FILLS_GLOBAL = 0x3b40000;
 /** i32 per hash of a page number: the generation of the jump cache in which it last took an entry of such a page. */
 export const JC_PAGES_RING0 = 0x140000;
 export const JC_PAGES_REST = 0x144000;
 export const LARGE_PAGES = 0x155000; // u8 per hash of lin >> 21: 1 = the TLB may hold pieces of such a large page
-/** The same for the user sets, 8192 each. */
-export const FILLS_USER = 0x3280000; // to 0x32bffff
+/** The same for the user sets, 32768 each. */
+export const FILLS_USER = 0x3a00000; // to 0x3afffff
 /** Nodes by which blocks that run into a second page stand on that page's list: +0 header, +4 next. */
 export const PAGE2_NODES = 0x156000;
 export const PAGE2_NODES_END = 0x180000;

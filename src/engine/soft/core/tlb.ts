@@ -51,7 +51,9 @@ let giants: bool = false;
 // Without PCIDs there is only number 0. Global pages are nothing special in them: a translation may always be forgotten.
 const USER_SETS: i32 = 8;
 const FREE: i32 = -1;
-/** i32 each: the PCID, or FREE; how many entries are filled. */
+/** A guest without PCIDs uses one set only: the others take no memory until they are first used. */
+const UNTOUCHED: i32 = -1;
+/** i32 each: the PCID, or FREE; how many entries are filled, or UNTOUCHED. */
 const OWNERS: usize = memory.data(USER_SETS * 4);
 const FILLED: usize = memory.data(USER_SETS * 4);
 let current: i32 = 0;
@@ -107,10 +109,10 @@ function invalidateEntry(e: usize): void {
 export function initTlb(): void {
   initSet(TLB_SUPER);
   initSet(TLB_SUPER_AC);
+  initSet(TLB_USER);
   for (let n = 0; n < USER_SETS; n++) {
-    initSet(userSetAt(n));
     store<i32>(OWNERS + (n << 2), n ? FREE : 0);
-    store<i32>(FILLED + (n << 2), 0);
+    store<i32>(FILLED + (n << 2), n ? UNTOUCHED : 0);
   }
   current = 0;
   userSet = TLB_USER;
@@ -200,6 +202,7 @@ function largeHash(lin: i64): i32 {
 function emptyUserSet(n: i32): void {
   const list = fillsOf(n);
   const filled = filledIn(n);
+  if (filled == UNTOUCHED) return;
   for (let i = 0; i < filled; i++) {
     const e: usize = load<u32>(list + (i << 2));
     invalidateEntry(e);
@@ -277,6 +280,10 @@ export function switchPcid(pcid: i32, keep: bool): void {
     n = oldest;
     keep = false;
     store<i32>(OWNERS + (n << 2), pcid);
+    if (filledIn(n) == UNTOUCHED) {
+      initSet(userSetAt(n));
+      store<i32>(FILLED + (n << 2), 0);
+    }
   }
   current = n;
   userSet = userSetAt(n);
