@@ -1,8 +1,9 @@
 // Where everything lies in the engine's linear memory. This file is read by two compilers: tsc (emitter, engine) and
 // asc (core/*.ts), so it holds nothing but numeric constants.
 //
-//   0x0000      scratch for accesses that can't go straight to RAM
-//   0x0100      CPU state (registers, flags, segments, control registers ...)
+//   0x0000      CPU state (flags, registers, segments, control registers ...): what compiled code uses most comes first,
+//               for up to 127 the processor's instructions have one byte for the address instead of four
+//   0x0140      scratch for accesses that can't go straight to RAM
 //   0x2000      static tables and the core's own data (asc --memoryBase)
 //   0x140000    jump cache, page heads
 //   RECORDS     decoded records
