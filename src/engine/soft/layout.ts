@@ -15,6 +15,8 @@
 export const SCRATCH = 0x140;
 
 // ---- CPU state -----------------------------------------------------------------------------------------------------
+/** First byte of what each vCPU has of its own. */
+export const CPU_STATE = 0;
 /** 16 GPRs of 8 bytes. In legacy modes the upper halves are zero. A record names registers by byte offset from here. */
 export const REGS = 0x20;
 /** Pseudo registers, addressed by records like GPRs. */

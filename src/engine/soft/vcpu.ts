@@ -5,7 +5,7 @@ import * as L from './layout.js';
 import { readState, writeState } from './state.js';
 
 /** Per-vCPU state: registers and the core's private words; the counters and machine constants between are the engine's. */
-const IMAGE_START = L.REGS;
+const IMAGE_START = L.CPU_STATE;
 const IMAGE_END = L.FX_IMAGE;
 const SHARED_START = L.STAT_BLOCKS;
 const SHARED_END = L.CORE_PRIVATE;
