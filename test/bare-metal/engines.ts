@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { Engine, EngineConfig, ExitSink } from '../../src/engine/contract.js';
+import type { Engine, EngineConfig } from '../../src/engine/contract.js';
 import { KvmEngine } from '../../src/engine/kvm/engine.js';
 import { createSoftEngine, type SoftModules } from '../../src/engine/soft/engine.js';
 import { SoftStepper } from '../../src/engine/soft/stepper.js';
@@ -41,19 +41,3 @@ export function openEngine(config: EngineConfig, which = ENGINE): Engine {
 export function forgetTranslations(engine: Engine): void {
   if (engine instanceof KvmEngine) engine.vm.remapMemory();
 }
-
-const none = () => 0;
-/** For programs that ask nothing of the outside. */
-export const NOTHING_OUTSIDE: ExitSink = {
-  portIn: none,
-  portOut: none,
-  mmioRead: none,
-  mmioWrite: none,
-  readMsr: () => undefined,
-  writeMsr: () => false,
-  acknowledgeInterrupt: () => -1,
-  readCr8: none,
-  writeCr8: none,
-  readTsc: none,
-  entropy: none,
-};

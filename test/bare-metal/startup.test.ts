@@ -1,9 +1,10 @@
 /** How application processors start: INIT, then a start-up IPI (SDM vol. 3, 9.4.4). */
 import { expect, test } from 'vitest';
-import { NOTHING_OUTSIDE, openEngine } from './engines.js';
+import { QUIET_SINK } from '../../src/engine/quiet-sink.js';
+import { openEngine } from './engines.js';
 
 test('a start-up IPI starts a waiting processor, and no other, at the page of its vector', () => {
-  const engine = openEngine({ memorySize: 2 * 1024 * 1024, cpus: 2, sink: NOTHING_OUTSIDE, tscHz: 1e9 });
+  const engine = openEngine({ memorySize: 2 * 1024 * 1024, cpus: 2, sink: QUIET_SINK, tscHz: 1e9 });
   const [first, second] = engine.vcpus;
   // mov bl, 0x55; hlt
   engine.memory.write(0x9f000, Uint8Array.of(0xb3, 0x55, 0xf4));

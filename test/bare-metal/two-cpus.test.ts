@@ -1,7 +1,8 @@
 /** Two processors that take turns: each keeps what is its own, above all which pages it may touch. */
 import { expect, test } from 'vitest';
 import type { Vcpu } from '../../src/engine/contract.js';
-import { NOTHING_OUTSIDE, openEngine } from './engines.js';
+import { QUIET_SINK } from '../../src/engine/quiet-sink.js';
+import { openEngine } from './engines.js';
 
 const DIRECTORY = 0x1000;
 const TABLE = 0x2000;
@@ -30,7 +31,7 @@ function prepare(cpu: Vcpu, ring: 0 | 3): void {
 }
 
 test('a processor of ring 0 and one of ring 3 that take turns reach what each may, and no more', () => {
-  const engine = openEngine({ memorySize: 2 * 1024 * 1024, cpus: 2, sink: NOTHING_OUTSIDE, tscHz: 1e9 });
+  const engine = openEngine({ memorySize: 2 * 1024 * 1024, cpus: 2, sink: QUIET_SINK, tscHz: 1e9 });
   const put = (gpa: number, value: number) => engine.memory.write(gpa, new Uint8Array(Uint32Array.of(value).buffer));
   put(DIRECTORY, TABLE | PRESENT | WRITABLE | USER);
   for (let page = 0; page < 16; page++) put(TABLE + page * 4, (page << 12) | PRESENT | WRITABLE | USER);
