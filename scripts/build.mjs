@@ -9,13 +9,14 @@ import { root, run, runScript, tool } from './steps.mjs';
 const STAMP = 'inputs.sha256';
 /** Runs the program, so it comes when dist is in its place. */
 const CODE_CACHE = 'scripts/code-cache.mjs';
+/** AssemblyScript without a heap and a run time of its own. */
+const ASSEMBLYSCRIPT = '-O3 --runtime stub --noAssert --use abort='.split(' ');
 /**
- * The core has no heap and no run time of its own; its constants lie above the CPU state (src/engine/soft/layout.ts), and its
- * memory is shared with the threads that do the host's I/O.
+ * The core's constants lie above the CPU state (src/engine/soft/layout.ts), and its memory is shared with the threads that do
+ * the host's I/O.
  */
 const CORE_FLAGS = [
-  '-O3 --runtime stub --importMemory --sharedMemory --initialMemory 1 --maximumMemory 65536 --noAssert --memoryBase 8192',
-  '--enable simd,threads --debug --use abort=',
+  '--importMemory --sharedMemory --initialMemory 1 --maximumMemory 65536 --memoryBase 8192 --enable simd,threads --debug',
   // JavaScript can't pass a vector; who does is the interpreter's module and regions.
   '--disableWarning 112',
 ].flatMap((words) => words.split(' '));
@@ -59,6 +60,7 @@ export async function build({ force = false } = {}) {
   try {
     await tool('typescript/bin/tsc', ['-p', 'tsconfig.build.json', '--outDir', out]);
     await buildEngine(out);
+    await assembly('src/boot/unpack', join(out, 'boot/unpack.wasm'), ['--enable', 'simd']);
     await bundleCli(out);
     writeFileSync(join(out, STAMP), wanted);
     replace(join(root, 'dist'), out);
@@ -68,11 +70,15 @@ export async function build({ force = false } = {}) {
   }
 }
 
+async function assembly(folder, file, flags) {
+  const module = [`${folder}/index.ts`, '--outFile', relative(root, file)];
+  await tool('assemblyscript/bin/asc.js', [...module, ...ASSEMBLYSCRIPT, ...flags]);
+}
+
 async function buildEngine(out) {
   const folder = join(out, 'engine/soft');
   mkdirSync(folder, { recursive: true });
-  const core = ['src/engine/soft/core/index.ts', '--outFile', relative(root, join(folder, 'core.wasm'))];
-  await tool('assemblyscript/bin/asc.js', [...core, ...CORE_FLAGS]);
+  await assembly('src/engine/soft/core', join(folder, 'core.wasm'), CORE_FLAGS);
   const { generate } = await import(pathToFileURL(join(folder, 'generate.js')).href);
   const { interpreter, tables, handlers, flow } = generate();
   writeFileSync(join(folder, 'interp.wasm'), interpreter);

@@ -23,13 +23,17 @@ export interface Decompressors {
   readonly zstd: Decompressor;
 }
 
-/** The ones without any host: fflate, fzstd and our own. */
-export const pureDecompressors: Decompressors = {
-  gzip: (packed, size) => gunzipSync(packed, { out: new Uint8Array(size) }),
-  xz: (packed, size) => unpackXz(packed, size, size),
-  lz4: (packed, size) => unpackLz4Legacy(packed, size),
-  zstd: (packed, size) => unzstd(packed, new Uint8Array(size)),
-};
+/** The ones without any host: fflate, fzstd and our own, whose module (dist/boot/unpack.wasm) the host loads. */
+export function pureDecompressors(unpack: () => WebAssembly.Module): Decompressors {
+  return {
+    gzip: (packed, size) => gunzipSync(packed, { out: new Uint8Array(size) }),
+    xz: (packed, size) => unpackXz(unpack(), packed, size, size),
+    lz4: (packed, size) => unpackLz4Legacy(unpack(), packed, size),
+    zstd: (packed, size) => unzstd(packed, new Uint8Array(size)),
+  };
+}
+
+const UNPACKED: readonly string[] = ['gzip', 'xz', 'lz4', 'zstd', 'none'] satisfies (keyof Decompressors | 'none')[];
 
 export type Compression = keyof Decompressors | 'bzip2' | 'lzma' | 'lzo' | 'none' | 'unknown';
 
@@ -57,7 +61,7 @@ export function detectCompression(payload: Uint8Array): Compression {
 
 /** Whether `unpackPayload` can do it; the guest's own unpacker can do the others. */
 export function canUnpack(compression: Compression): compression is keyof Decompressors | 'none' {
-  return compression === 'none' || compression in pureDecompressors;
+  return UNPACKED.includes(compression);
 }
 
 /**
@@ -66,7 +70,7 @@ export function canUnpack(compression: Compression): compression is keyof Decomp
  * its link address does not need.
  * @throws BootError `unsupported-compression` or `bad-payload`
  */
-export function unpackPayload(payload: Uint8Array, decompressors: Decompressors = pureDecompressors): Uint8Array {
+export function unpackPayload(payload: Uint8Array, decompressors: Decompressors): Uint8Array {
   const compression = detectCompression(payload);
   if (!canUnpack(compression)) {
     throw new BootError(

@@ -1,7 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { TestMemory } from '../engine/testing.js';
+import { loadUnpackModule } from '../host/node/decompressors.js';
 import { SetupHeader } from './bzimage.js';
+import { pureDecompressors } from './decompress.js';
 import { E820Type, pcMemoryMap } from './e820.js';
 import { LowMemory } from './entry-state.js';
 import { BootError } from './errors.js';
@@ -11,13 +13,14 @@ import { makeBzImage, makeElf, pvhNote, TestVcpu } from './testing.js';
 
 const MIB = 1 << 20;
 const code = new Uint8Array(5000).fill(0x90);
+const decompressors = pureDecompressors(loadUnpackModule);
 const ram = [{ gpa: 0, length: 64 * MIB }];
 const vmlinux64 = makeElf(64, 0x100_0000, [{ paddr: 0x100_0000, bytes: code, memorySize: 0x4000 }]);
 const vmlinux32 = makeElf(32, 0x100_0000, [{ paddr: 0x100_0000, bytes: code }]);
 const pvh = makeElf(64, 0x100_0000, [{ paddr: 0x100_0000, bytes: code }], pvhNote(0x100_0010));
 
 function plan(file: Uint8Array, options: Partial<LinuxBoot> = {}): BootPlan {
-  return planLinux({ kernel: parseKernel(file), commandLine: 'console=ttyS0', ram, ...options });
+  return planLinux({ kernel: parseKernel(file, decompressors), commandLine: 'console=ttyS0', ram, ...options });
 }
 
 function refusal(work: () => unknown): BootError {
@@ -268,7 +271,7 @@ describe('files that are no kernel', () => {
     ['a text', ascii('hello\nworld\n'), /looks like text/],
     ['noise', new Uint8Array([1, 2, 3, 250, 251, 0, 9]), /is not one that is known/],
   ])('refuses %s and says what it is', (_name, bytes, message) => {
-    const error = refusal(() => parseKernel(bytes));
+    const error = refusal(() => parseKernel(bytes, decompressors));
     expect(error.message).toMatch(message);
     expect(error.message.match(/\.(\s|$)/g)).toHaveLength(1);
   });
@@ -278,7 +281,7 @@ describe('files that are no kernel', () => {
     fc.assert(
       fc.property(start, fc.uint8Array({ maxLength: 2000 }), (magic, tail) => {
         try {
-          parseKernel(new Uint8Array([...magic].map((c) => c.charCodeAt(0)).concat([...tail])));
+          parseKernel(new Uint8Array([...magic].map((c) => c.charCodeAt(0)).concat([...tail])), decompressors);
         } catch (error) {
           expect(error).toBeInstanceOf(BootError);
         }

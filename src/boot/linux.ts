@@ -7,7 +7,7 @@
  */
 
 import { type BzImage, isBzImage, parseBzImage } from './bzimage.js';
-import { canUnpack, type Decompressors, detectCompression, pureDecompressors, unpackPayload } from './decompress.js';
+import { canUnpack, type Decompressors, detectCompression, unpackPayload } from './decompress.js';
 import { type E820Entry, E820Type, pcMemoryMap } from './e820.js';
 import { type ElfImage, isElf, parseElf } from './elf.js';
 import { gdt, identityPageTables, LowMemory, linux32State, linux64State, pvhState } from './entry-state.js';
@@ -34,7 +34,7 @@ export interface Kernel {
 }
 
 /** Parses a kernel file: vmlinux or bzImage. @throws BootError that says what the file looks like instead. */
-export function parseKernel(file: Uint8Array, decompressors: Decompressors = pureDecompressors): Kernel {
+export function parseKernel(file: Uint8Array, decompressors: Decompressors): Kernel {
   if (file.length === 0)
     throw new BootError('truncated', 'The kernel file is empty; give a Linux bzImage or an ELF vmlinux.');
   if (isElf(file)) {

@@ -6,7 +6,8 @@
 
 import { crc32 } from './crc32.js';
 import { BootError } from './errors.js';
-import { Output, unpackLzma2 } from './lzma2.js';
+import { LARGEST_CHUNK, unpackLzma2 } from './lzma2.js';
+import { Unpacker } from './unpacker.js';
 
 const MAGIC = [0xfd, 0x37, 0x7a, 0x58, 0x5a, 0x00];
 const FILTER_LZMA2 = 0x21;
@@ -17,17 +18,24 @@ const CHECK_SIZES = [0, 4, 4, 4, 8, 8, 8, 16, 16, 16, 32, 32, 32, 64, 64, 64];
 
 /**
  * Unpacks an .xz stream.
+ * @param module dist/boot/unpack.wasm
  * @param expected the unpacked size where it is known (a hint for the allocation), else 0
  * @param limit more unpacked bytes than this are refused
  * @throws BootError on anything damaged, and on filters other than LZMA2 and x86
  */
-export function unpackXz(input: Uint8Array, expected: number, limit: number): Uint8Array {
+export function unpackXz(module: WebAssembly.Module, input: Uint8Array, expected: number, limit: number): Uint8Array {
   if (input.length < 12 || MAGIC.some((byte, i) => input[i] !== byte)) throw damaged('they have no stream header');
   const view = new DataView(input.buffer, input.byteOffset, input.byteLength);
   if (view.getUint32(8, true) !== crc32(input.subarray(6, 8))) throw damaged('the stream header is damaged');
   const check = input[7];
   if (input[6] !== 0 || check > 15) throw damaged('they have unknown stream flags');
-  const output = new Output(expected, limit);
+  const output = new Unpacker(module, LARGEST_CHUNK, damaged);
+  output.reserve(Math.min(expected, limit));
+  const reserve = (more: number): void => {
+    if (output.length + more > limit)
+      throw new BootError('bad-payload', `The xz data unpack to more than the ${limit} bytes that they should have.`);
+    output.reserve(more);
+  };
   let at = 12;
   for (;;) {
     if (at >= input.length) throw damaged('they end too soon');
@@ -35,9 +43,9 @@ export function unpackXz(input: Uint8Array, expected: number, limit: number): Ui
     const header = blockHeader(input, view, at);
     const start = output.length;
     const data = at + header.size;
-    at = unpackLzma2(input, data, output);
-    const block = output.bytes.subarray(start, output.length);
-    if (header.x86) unfilterX86(block);
+    at = unpackLzma2(input, data, output, reserve, damaged);
+    if (header.x86) output.module.unfilterX86(output.address(start), output.length - start);
+    const block = output.bytes(start);
     // The block is padded to four bytes, counted from its start, as is the file.
     while ((at & 3) !== 0) if (input[at++] !== 0) throw damaged('a block is padded with something');
     const checkSize = CHECK_SIZES[check];
@@ -45,7 +53,8 @@ export function unpackXz(input: Uint8Array, expected: number, limit: number): Ui
     if (check === CHECK_CRC32 && view.getUint32(at, true) !== crc32(block)) throw damaged('a check sum is wrong');
     at += checkSize;
   }
-  return output.length === output.bytes.length ? output.bytes : output.bytes.slice(0, output.length);
+  // What is kept must not hold on to a memory of its own, which costs more than its bytes.
+  return output.length === expected ? output.bytes() : output.bytes().slice();
 }
 
 function blockHeader(input: Uint8Array, view: DataView, start: number): { size: number; x86: boolean } {
@@ -84,54 +93,6 @@ function blockHeader(input: Uint8Array, view: DataView, start: number): { size: 
       );
   }
   return { size, x86 };
-}
-
-/** Of the last three bytes' marks: whether an address may still begin here, and how many bytes back the nearest mark is. */
-const MARK_ALLOWED = [true, true, true, false, true, false, false, false];
-const MARK_BYTE = [0, 1, 2, 2, 3, 3, 3, 3];
-
-/**
- * Undoes the x86 branch filter in place: the operands of CALL (E8) and JMP (E9) were made absolute, so that equal targets
- * compress. Only operands whose top byte is 00 or FF were converted; the mask remembers recent opcodes inside operands.
- */
-export function unfilterX86(bytes: Uint8Array): void {
-  const end = bytes.length - 4;
-  let mask = 0;
-  let previous = -5;
-  for (let i = 0; i < end; i++) {
-    if ((bytes[i] & 0xfe) !== 0xe8) continue;
-    const distance = i - previous;
-    previous = i;
-    mask = distance > 3 ? 0 : (mask << (distance - 1)) & 7;
-    const top = bytes[i + 4];
-    if (mask !== 0) {
-      const inner = bytes[i + 4 - MARK_BYTE[mask]];
-      if (!MARK_ALLOWED[mask] || inner === 0 || inner === 0xff) {
-        mask = (mask << 1) | 1;
-        continue;
-      }
-    }
-    if (top !== 0 && top !== 0xff) {
-      mask = (mask << 1) | 1;
-      continue;
-    }
-    let source = bytes[i + 1] | (bytes[i + 2] << 8) | (bytes[i + 3] << 16) | (top << 24);
-    let target: number;
-    for (;;) {
-      target = (source - (i + 5)) | 0;
-      if (mask === 0) break;
-      const shift = MARK_BYTE[mask] * 8;
-      const byte = (target >>> (24 - shift)) & 0xff;
-      if (byte !== 0 && byte !== 0xff) break;
-      source = target ^ ((1 << (32 - shift)) - 1);
-    }
-    bytes[i + 1] = target;
-    bytes[i + 2] = target >>> 8;
-    bytes[i + 3] = target >>> 16;
-    bytes[i + 4] = (target & 0x0100_0000) === 0 ? 0 : 0xff;
-    i += 4;
-    mask = 0;
-  }
 }
 
 function damaged(why: string): BootError {

@@ -7,6 +7,7 @@ import * as zlib from 'node:zlib';
 import { decompress as unzstd } from 'fzstd';
 import type { CpioEntry } from '../../boot/cpio.js';
 import { unpackXz } from '../../boot/xz.js';
+import { loadUnpackModule } from './decompressors.js';
 import type { TarFile } from './tar.js';
 
 /** Bumped when the list below changes, so that cached guests are fetched again. */
@@ -113,7 +114,7 @@ function readModule(name: string, file: TarFile, release: string): Module {
 }
 
 function unpackModule({ path, data }: TarFile): Uint8Array {
-  if (path.endsWith('.xz')) return unpackXz(data, 0, MAX_MODULE);
+  if (path.endsWith('.xz')) return unpackXz(loadUnpackModule(), data, 0, MAX_MODULE);
   if (path.endsWith('.zst'))
     return typeof zlib.zstdDecompressSync === 'function' ? zlib.zstdDecompressSync(data) : unzstd(data);
   return data;
