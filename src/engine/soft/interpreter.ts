@@ -88,6 +88,7 @@ function coldHandler(spec: HandlerSpec, imports: CoreImports): FunctionBuilder {
     from: w.i32c(0),
     tlb: field('i32', L.TLB_CUR),
     addressMask: field('i64', L.ADDR_MASK),
+    aside: (body) => body(),
     next: (skip) => {
       if (skip !== L.REC_SIZE) throw new Error(`${spec.key}: an 8-byte immediate needs a hot handler`);
       f.return(w.i32c(L.NEXT));
@@ -157,6 +158,11 @@ function runFunction(
     rec.set(w.i32c(0));
   };
   const leave = () => f.return(field('i32', L.EXIT_REASON));
+  /** A record is nowhere near address 0, which V8 does not know. */
+  const aside = (body: () => void, ends = false) => {
+    f.if(rec.get, body, undefined, false);
+    if (ends) f.unreachable();
+  };
 
   /** Finds the block at `rip`, through the jump cache; leaves it in `block` and R_PAGE set. */
   const findBlock = (lookup: Label) => {
@@ -176,6 +182,7 @@ function runFunction(
         // A flush drops all records: the slot is gone with them.
         f.if(w.eqz(field('i32', L.CUR_BLOCK)), () => slot.set(w.i32c(0)));
       },
+      true,
     );
     f.if(slot.get, () => {
       f.if(w.eqz(w.load('i32', block.get, L.BLK_PAGE2)), () => f.do(w.store('i32', slot.get, block.get)));
@@ -187,24 +194,30 @@ function runFunction(
   /** A slice ends, and events are looked at, where COUNT is used up; the last block may overdraw it. */
   const enterBlock = (lookup: Label) => {
     count.set(field('i32', L.COUNT));
-    f.if(w.leS(count.get, w.i32c(0)), () => {
+    const expired = () => {
       const start = w.load('i64_16u', block.get, L.BLK_START);
       f.do(w.store('i64', at(0), w.and(w.add(field('i64', L.REGS + L.R_PAGE), start), mask.get), L.RIP));
       f.if(w.eq(core('events', 'i32'), w.i32c(L.LEAVE)), leave);
       reload();
       f.br(lookup);
-    });
+    };
+    f.if(w.leS(count.get, w.i32c(0)), expired, undefined, false);
     f.do(w.store('i32', at(0), w.sub(count.get, w.load('i32_16u', block.get, L.BLK_COUNT)), L.COUNT));
     f.do(w.store('i32', at(0), block.get, L.CUR_BLOCK));
     from.set(rec.get);
     rec.set(w.add(block.get, w.i32c(L.BLK_HEADER)));
-    f.if(w.load('i32', block.get, L.BLK_REGION), () => runRegion(lookup), countHeat);
+    f.if(w.load('i32', block.get, L.BLK_REGION), () => runRegion(lookup), countHeat, false);
   };
 
   const countHeat = () => {
     code.set(w.add(w.load('i32', block.get, L.BLK_HEAT), w.i32c(1)));
     f.do(w.store('i32', block.get, code.get, L.BLK_HEAT));
-    f.if(w.eqz(w.and(code.get, w.i32c(hotEvery - 1))), () => f.do(core('blockHot', undefined, block.get)));
+    f.if(
+      w.eqz(w.and(code.get, w.i32c(hotEvery - 1))),
+      () => f.do(core('blockHot', undefined, block.get)),
+      undefined,
+      false,
+    );
   };
 
   /** Jumps between regions count as well (link.ts), by LINK_SAMPLE at a time, and come here when it is time. */
@@ -267,6 +280,7 @@ function runFunction(
                 from: from.stable,
                 tlb: tlb.stable,
                 addressMask: mask.stable,
+                aside,
                 next: (skip) => {
                   rec.set(w.add(rec.get, w.i32c(skip)));
                   f.br(next);
@@ -304,14 +318,16 @@ function runFunction(
                 });
               }
               for (const h of hot) emitters.push(() => new InterpreterEmitter(h, context, imports).emit());
-              dispatch(f, w.load('i32_16u', rec.get, L.REC_HANDLER), emitters, () => {
-                f.do(w.store('i32', at(0), rec.get, L.CUR_REC));
-                const index = w.sub(w.load('i32_16u', rec.get, L.REC_HANDLER), w.i32c(hotCount));
-                code.set(w.callIndirect(OWN_TABLE, types.handler, 'i32', index, [rec.get]));
-                f.brIf(onCode, code.get);
-                rec.set(w.add(rec.get, w.i32c(L.REC_SIZE)));
-                f.br(next);
-              });
+              dispatch(f, w.load('i32_16u', rec.get, L.REC_HANDLER), emitters, () =>
+                aside(() => {
+                  f.do(w.store('i32', at(0), rec.get, L.CUR_REC));
+                  const index = w.sub(w.load('i32_16u', rec.get, L.REC_HANDLER), w.i32c(hotCount));
+                  code.set(w.callIndirect(OWN_TABLE, types.handler, 'i32', index, [rec.get]));
+                  f.brIf(onCode, code.get);
+                  rec.set(w.add(rec.get, w.i32c(L.REC_SIZE)));
+                  f.br(next);
+                }, true),
+              );
             });
             f.br(lookup); // onJump: rip and slot are set
           });
@@ -322,10 +338,12 @@ function runFunction(
           f.br(lookup);
         });
         // onFault
-        f.do(w.store('i32', at(0), rec.get, L.CUR_REC));
-        f.if(w.eq(core('deliverFault', 'i32', rec.get), w.i32c(L.LEAVE)), leave);
-        reload();
-        f.br(lookup);
+        aside(() => {
+          f.do(w.store('i32', at(0), rec.get, L.CUR_REC));
+          f.if(w.eq(core('deliverFault', 'i32', rec.get), w.i32c(L.LEAVE)), leave);
+          reload();
+          f.br(lookup);
+        }, true);
       });
     });
   });

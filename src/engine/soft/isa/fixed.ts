@@ -43,9 +43,11 @@ function checked(mask: number) {
     c.f.if(w.eq(byte(c, L.REC_A), w.i32c(NO_SEGMENT)), () => setEa(c, offset));
     const index = imports.index('eaSeg', ['i32', 'i64', 'i32', 'i32'], 'i64');
     const args = [byte(c, L.REC_A), offset, byte(c, L.REC_B), w.and(w.load('i32', c.rec, L.REC_IMM), w.i32c(1))];
-    const linear = c.f.let(w.call(index, 'i64', args));
-    c.f.if(w.geS(w.load('i32', w.i32c(0), L.FAULT_VECTOR), w.i32c(0)), () => c.fault());
-    setEa(c, linear);
+    c.aside(() => {
+      const linear = c.f.let(w.call(index, 'i64', args));
+      c.f.if(w.geS(w.load('i32', w.i32c(0), L.FAULT_VECTOR), w.i32c(0)), () => c.fault());
+      setEa(c, linear);
+    }, true);
   };
 }
 
@@ -63,7 +65,7 @@ export const FIXED_HANDLERS: readonly FixedHandler[] = [
         }
       });
       c.f.do(w.store('i32', w.i32c(0), c.rec, L.CUR_REC));
-      c.obey(w.call(imports.index('stale', ['i32'], 'i32'), 'i32', [c.rec]), true);
+      c.aside(() => c.obey(w.call(imports.index('stale', ['i32'], 'i32'), 'i32', [c.rec]), true), true);
     },
   },
   { number: L.H_FALL, emit: (c) => c.chain(w.load('i64_32s', c.rec, L.REC_SIZE), L.REC_SIZE + 8) },
@@ -97,7 +99,7 @@ export const FIXED_HANDLERS: readonly FixedHandler[] = [
     number: L.H_FETCH_FAULT,
     emit: (c, imports) => {
       c.f.do(w.store('i32', w.i32c(0), c.rec, L.CUR_REC));
-      c.obey(w.call(imports.index('stale', ['i32'], 'i32'), 'i32', [c.rec]), true);
+      c.aside(() => c.obey(w.call(imports.index('stale', ['i32'], 'i32'), 'i32', [c.rec]), true), true);
     },
   },
 ];
