@@ -5,10 +5,12 @@ import { setFlagsFromString } from 'node:v8';
  * Asks, for the whole process and its threads. Later versions know these flags no more and would say so on stderr.
  *
  * Branch hints: our modules say which way their branches mostly go, and V8 keeps the calls on the other ways from emptying
- * registers on this one. Relaxed SIMD: it has the fused multiply-add (engine/soft/wasm/fused.ts).
+ * registers on this one. Relaxed SIMD: it has the fused multiply-add (engine/soft/wasm/fused.ts). The register allocator: for
+ * large functions, and the interpreter is one, these versions have a quick one that keeps next to everything in memory.
  */
 export function askForWasmFeatures(): void {
   const [major, minor] = process.versions.v8.split('.').map(Number);
   if (major < 13) setFlagsFromString('--experimental-wasm-branch-hinting');
   if (major < 11 || (major === 11 && minor < 4)) setFlagsFromString('--experimental-wasm-relaxed-simd');
+  if (major < 12) setFlagsFromString('--no-turbo-use-mid-tier-regalloc-for-huge-functions');
 }
