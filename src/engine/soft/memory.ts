@@ -7,6 +7,11 @@ const WASM_PAGE = 65536;
 /** Linear memory is at most 4 GiB, the engine's own tables come off it. */
 export const MAX_RAM = FOUR_GIB - RAM_BASE;
 
+/** Pages of the linear memory for `size` bytes of RAM. */
+export function linearPages(size: number): number {
+  return (RAM_BASE + size) / WASM_PAGE;
+}
+
 /**
  * Linear memory for `size` bytes of RAM. Shared, so that threads which do the host's I/O read and write RAM in place:
  * measured, the loops of both tiers run no slower on it.
@@ -19,7 +24,7 @@ export function createLinearMemory(size: number): WebAssembly.Memory {
     throw new RangeError(
       `guest memory of ${size / 2 ** 20} MiB is more than the software engine can address: at most ${Math.floor(MAX_RAM / 2 ** 20)} MiB`,
     );
-  const pages = (RAM_BASE + size) / WASM_PAGE;
+  const pages = linearPages(size);
   return new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
 }
 

@@ -4,6 +4,8 @@ import { setFlagsFromString } from 'node:v8';
 import { ConfigError, type MachineConfig } from '../../config/config.js';
 import { LARGEST_SOFT_MEMORY, MIB } from '../../config/limits.js';
 import { SoftEngine, type SoftModules } from '../../engine/soft/engine.js';
+import { linearPages } from '../../engine/soft/memory.js';
+import { withFixedMemory } from '../../engine/soft/wasm/fixed-memory.js';
 import { collectGarbage } from './collect.js';
 import { FileError } from './files.js';
 
@@ -21,8 +23,8 @@ import { askForWasmFeatures } from './wasm-flags.js';
  */
 export function chooseEngine(config: MachineConfig): ChosenEngine {
   if (config.engine === 'kvm') return chooseKvm(config, 'as asked for');
-  if (config.engine === 'soft') return chooseSoft('as asked for');
-  if (config.deterministic) return chooseSoft('the one that counts instructions');
+  if (config.engine === 'soft') return chooseSoft(config, 'as asked for');
+  if (config.deterministic) return chooseSoft(config, 'the one that counts instructions');
   const failure = kvmFailure();
   if (failure === undefined) return chooseKvm(config, 'KVM works here');
   if (config.memory > LARGEST_SOFT_MEMORY) {
@@ -30,12 +32,12 @@ export function chooseEngine(config: MachineConfig): ChosenEngine {
       `The software engine has at most ${LARGEST_SOFT_MEMORY / MIB}M of memory, and KVM can't be used: ${failure}; give less memory.`,
     );
   }
-  return chooseSoft(failure);
+  return chooseSoft(config, failure);
 }
 
-function chooseSoft(reason: string): ChosenEngine {
+function chooseSoft(config: MachineConfig, reason: string): ChosenEngine {
   const compiler = new CompilerThread();
-  const modules = loadSoftModules(compiler);
+  const modules = loadSoftModules(compiler, config.memory);
   // Whoever makes the machine sees the error; until then nobody may be asking.
   modules.catch(() => {});
   return {
@@ -51,14 +53,19 @@ function chooseSoft(reason: string): ChosenEngine {
 
 /**
  * What the build has made of the engine, compiled. Regions are compiled on `compiler`, which the caller closes.
+ * @param memory RAM of the machine in bytes. Default: the modules serve any machine, but less fast
  * @throws FileError where it has not been built
  */
-export async function loadSoftModules(compiler = new CompilerThread()): Promise<SoftModules> {
+export async function loadSoftModules(compiler = new CompilerThread(), memory?: number): Promise<SoftModules> {
   const done = listenToHints();
+  const compiled = async (name: string): Promise<WebAssembly.Module> => {
+    const bytes = await built(name);
+    return WebAssembly.compile(memory === undefined ? bytes : withFixedMemory(bytes, linearPages(memory)));
+  };
   try {
     const [core, interpreter, tables, flow] = await Promise.all([
-      built('core.wasm').then((bytes) => WebAssembly.compile(bytes)),
-      built('interp.wasm').then((bytes) => WebAssembly.compile(bytes)),
+      compiled('core.wasm'),
+      compiled('interp.wasm'),
       built('tables.bin'),
       process.env.TYPEVISOR_REGIONS === '0' ? undefined : built('flow.bin'),
     ]);
