@@ -66,7 +66,17 @@ function command(who) {
   const append = 'console=ttyS0 quiet cryptomgr.notests panic=-1 rdinit=/netinit';
   if (who === 'ours') {
     const guest = ['--kernel', debian.kernel, '--initrd', initrd, '--append', append, '--memory', '512M'];
-    return [process.execPath, CLI, 'run', ...guest, '--no-reboot', '--net', 'user,host-loopback=on'];
+    return [
+      process.execPath,
+      CLI,
+      'run',
+      '--engine',
+      'soft',
+      ...guest,
+      '--no-reboot',
+      '--net',
+      'user,host-loopback=on',
+    ];
   }
   const machine = '-accel tcg -M pc -m 512 -nodefaults -no-reboot -display none -serial stdio'.split(' ');
   const net = ['-netdev', 'user,id=n', '-device', 'virtio-net-pci,netdev=n'];

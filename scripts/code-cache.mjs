@@ -4,10 +4,14 @@ import { mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'no
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { Script } from 'node:vm';
 import { tinyKernel } from '../bench/lib/tiny-kernel.mjs';
 
 const [filename] = process.argv.slice(2);
+// As main.ts does: another V8's cache is refused, and so is the same one's with other flags.
+const flags = new URL('../host/node/wasm-flags.js', pathToFileURL(filename));
+(await import(flags.href)).askForWasmFeatures();
 const source = readFileSync(filename, 'latin1');
 const script = new Script(source, { filename });
 const module = {};
@@ -19,9 +23,9 @@ try {
   writeFileSync(kernel, tinyKernel());
   const { write } = process.stderr;
   process.stdout.write = process.stderr.write = () => true;
-  // The software engine would change V8's flags, and with them what its cache is good for. Without KVM this ends early.
+  // Without KVM this ends early.
   const guest = ['--engine', 'kvm', '--memory', '64M', '--kernel', kernel, '--timeout', '0.2'];
-  await module.exports.main(['run', ...guest], undefined);
+  await module.exports.main(['run', ...guest], {});
   process.stderr.write = write;
 } finally {
   rmSync(folder, { recursive: true, force: true });

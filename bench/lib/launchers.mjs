@@ -63,6 +63,8 @@ export function launcher(who, arch, words, verbose = false) {
   const append = `console=ttyS0 quiet cryptomgr.notests ${words}`;
   if (who === 'ours') {
     const guest = [
+      '--engine',
+      'soft',
       '--arch',
       arch,
       '--kernel',

@@ -1,27 +1,57 @@
 #!/usr/bin/env node
 /**
- * The front door: starts the thread of a first vCPU on KVM, which takes as long to start as the command line takes to load, and
- * then loads that: one file (program.ts and all it may need), from what V8 made of it in the build, where this is the same V8.
+ * The front door: starts what takes as long as the command line takes to load, be that the thread of a first vCPU on KVM or the
+ * compilation of the software engine, and then loads that: one file (program.ts and all it may need), from what V8 made of it in
+ * the build, where this is the same V8 with the same flags.
  */
-import { existsSync, readFileSync } from 'node:fs';
+import { accessSync, constants, existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { setImmediate } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { Script } from 'node:vm';
-import { type SpareThread, startSpareThread } from '../host/node/kvm/spare-thread.js';
+import { DEFAULT_MEMORY, MIB } from '../config/limits.js';
+import { beginModules } from '../host/node/engine-modules.js';
+import { startSpareThread } from '../host/node/kvm/spare-thread.js';
+import { askForWasmFeatures } from '../host/node/wasm-flags.js';
+import type { Begun } from './begun.js';
+
+const KVM = '/dev/kvm';
 
 interface Program {
-  main(argv: readonly string[], spare: SpareThread | undefined): Promise<number>;
+  main(argv: readonly string[], begun: Begun): Promise<number>;
 }
 /** What the build makes of the program: the function that Node wraps around a CommonJS module, as an expression. */
 type ModuleFunction = (module: { exports?: Program }, require: NodeJS.Require, filename: string) => void;
 
-/** Whether KVM is insisted on; what the arguments mean else is not looked at here. */
-function asksForKvm(argv: readonly string[]): boolean {
+/** What the arguments mean is not looked at here, but for what is worth beginning with: a wrong guess costs time only. */
+function begin(argv: readonly string[]): Begun {
   const own = argv.includes('--') ? argv.slice(0, argv.indexOf('--')) : argv;
-  return own[0] === 'run' && (own.includes('--engine=kvm') || own[own.indexOf('--engine') + 1] === 'kvm');
+  if (own[0] !== 'run') return {};
+  const given = (name: string): string | undefined => {
+    const word = own.find((w) => w === name || w.startsWith(`${name}=`));
+    return word === name ? own[own.indexOf(name) + 1] : word?.slice(name.length + 1);
+  };
+  const engine = given('--engine') ?? 'auto';
+  if (engine === 'kvm') {
+    const worker = new URL('../host/node/kvm/vcpu-worker.js', import.meta.url);
+    return existsSync(KVM) ? { thread: startSpareThread(0, worker) } : {};
+  }
+  const size = /^(\d+)([mg])(i?b)?$/i.exec(given('--memory') ?? `${DEFAULT_MEMORY / MIB}M`);
+  if (size === null || (engine !== 'soft' && mayUse(KVM))) return {};
+  const memory = Number(size[1]) * (size[2].toLowerCase() === 'g' ? 1024 * MIB : MIB);
+  return { modules: beginModules(new URL('../engine/soft/', import.meta.url), memory) };
 }
 
-function loadProgram(): Program {
+function mayUse(device: string): boolean {
+  try {
+    accessSync(device, constants.R_OK | constants.W_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+async function loadProgram(): Promise<Program> {
   const filename = fileURLToPath(new URL('program.cjs', import.meta.url));
   const cache = fileURLToPath(new URL('program.cache', import.meta.url));
   const script = new Script(readFileSync(filename, 'latin1'), {
@@ -29,13 +59,16 @@ function loadProgram(): Program {
     // Another V8 than the build's refuses it, and compiles.
     ...(existsSync(cache) && { cachedData: readFileSync(cache) }),
   });
+  // V8 begins to compile WebAssembly when it has been decoded and its caller waits for something.
+  for (let turns = 0; turns < 2; turns++) await setImmediate();
   const module: { exports?: Program } = {};
   (script.runInThisContext() as ModuleFunction)(module, createRequire(import.meta.url), filename);
   return module.exports!;
 }
 
+// First of all, for what V8 made of the program is good for the same flags only (scripts/code-cache.mjs).
+askForWasmFeatures();
 const argv = process.argv.slice(2);
-const worker = new URL('../host/node/kvm/vcpu-worker.js', import.meta.url);
-const spare = asksForKvm(argv) && existsSync('/dev/kvm') ? startSpareThread(0, worker) : undefined;
+const begun = begin(argv);
 // Open handles (a pipe on standard input that nobody closes) must not keep the process.
-process.exit(await loadProgram().main(argv, spare));
+process.exit(await (await loadProgram()).main(argv, begun));

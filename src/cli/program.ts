@@ -2,8 +2,10 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError, Option } from 'commander';
 import { ARCHITECTURES, ENGINES, IRQCHIPS } from '../config/limits.js';
-import { lendThread, type SpareThread } from '../host/node/kvm/spare-thread.js';
+import { lendModules } from '../host/node/engine-modules.js';
+import { lendThread } from '../host/node/kvm/spare-thread.js';
 import { PACKAGE_ROOT } from '../host/node/package.js';
+import type { Begun } from './begun.js';
 import type { ImageOptions } from './image.js';
 import { Status, UsageError } from './status.js';
 
@@ -123,9 +125,10 @@ function program(command: string[] | undefined, end: (status: number) => void): 
   return main;
 }
 
-/** @param spare for a first vCPU of whoever asks for KVM. @returns the exit status */
-export async function main(argv: readonly string[], spare: SpareThread | undefined): Promise<number> {
-  if (spare !== undefined) lendThread(spare);
+/** @returns the exit status */
+export async function main(argv: readonly string[], { thread, modules }: Begun): Promise<number> {
+  if (thread !== undefined) lendThread(thread);
+  if (modules !== undefined) lendModules(modules);
   if (argv[0] === 'lguest') {
     const { lguest } = await import('./lguest.js');
     return guarded(() => lguest(argv.slice(1)));

@@ -7,10 +7,18 @@ import { setFlagsFromString } from 'node:v8';
  * Branch hints: our modules say which way their branches mostly go, and V8 keeps the calls on the other ways from emptying
  * registers on this one. Relaxed SIMD: it has the fused multiply-add (engine/soft/wasm/fused.ts). The register allocator: for
  * large functions, and the interpreter is one, these versions have a quick one that keeps next to everything in memory.
+ *
+ * Hints: our modules say that the interpreter's big function should be optimized at once. V8 listens to that only when told to,
+ * and while it does not compile everything when it is first called. That stays so, for regions are hot, and their functions
+ * would be compiled in the guest's time.
  */
 export function askForWasmFeatures(): void {
   const [major, minor] = process.versions.v8.split('.').map(Number);
   if (major < 13) setFlagsFromString('--experimental-wasm-branch-hinting');
   if (major < 11 || (major === 11 && minor < 4)) setFlagsFromString('--experimental-wasm-relaxed-simd');
+  if (major < 13) {
+    setFlagsFromString('--experimental-wasm-compilation-hints');
+    setFlagsFromString('--no-wasm-lazy-compilation');
+  }
   if (major < 12) setFlagsFromString('--no-turbo-use-mid-tier-regalloc-for-huge-functions');
 }

@@ -18,7 +18,7 @@ const LIMITS_SHARED = 0x03;
  * optimize it at once on another thread.
  */
 const HINT_LAZY = 0x01;
-const HINT_OPTIMIZE = 0x27;
+const HINT_OPTIMIZE = 0x2a;
 /** What 32 bits address: whatever the imported memory's maximum is, it is no more. */
 const MOST_PAGES = 65536;
 
