@@ -65,6 +65,6 @@ test('a module says which of its functions is to be optimized at once, and that 
   const compiled = new WebAssembly.Module(module.build(1) as Uint8Array<ArrayBuffer>);
   const [hints] = customSections(compiled, 'compilationHints');
   const LAZY = 1;
-  const OPTIMIZE = 0x27; // baseline when it is called (3), baseline tier first (1), then the optimized one (2)
+  const OPTIMIZE = 0x2a; // eagerly (2), and neither the first tier nor the last is another than the optimized one (2)
   expect([...new Uint8Array(hints)]).toEqual([2, LAZY, OPTIMIZE]);
 });

@@ -14,8 +14,8 @@ const EXTERNAL_MEMORY = 0x02;
 /** Of a memory that threads share: minimum and maximum follow (threads proposal, "Limits"). */
 const LIMITS_SHARED = 0x03;
 /**
- * Compilation hints, a byte a function (the proposal of that name): compile it when it is first called; or do that, and
- * optimize it at once on another thread.
+ * Compilation hints, a byte a function (the proposal of that name): compile it when it is first called; or optimize it before
+ * the module counts as compiled.
  */
 const HINT_LAZY = 0x01;
 const HINT_OPTIMIZE = 0x2a;
