@@ -65,17 +65,18 @@ writeFileSync(initrd, Buffer.concat([readFileSync(debian.initrd), overlay]));
 function command(who) {
   const append = 'console=ttyS0 quiet cryptomgr.notests panic=-1 rdinit=/netinit';
   if (who === 'ours') {
-    const guest = ['--kernel', debian.kernel, '--initrd', initrd, '--append', append, '--memory', '512M'];
+    const machine = ['--engine', 'soft', '--memory', '512M', '--no-reboot', '--net', 'user,host-loopback=on'];
     return [
       process.execPath,
       CLI,
       'run',
-      '--engine',
-      'soft',
-      ...guest,
-      '--no-reboot',
-      '--net',
-      'user,host-loopback=on',
+      ...machine,
+      '--kernel',
+      debian.kernel,
+      '--initrd',
+      initrd,
+      '--append',
+      append,
     ];
   }
   const machine = '-accel tcg -M pc -m 512 -nodefaults -no-reboot -display none -serial stdio'.split(' ');

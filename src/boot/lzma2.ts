@@ -3,7 +3,6 @@
  * its dictionary too. Source: the .xz file format 1.0.4 and Igor Pavlov's LZMA specification (public domain).
  */
 
-import type { BootError } from './errors.js';
 import type { Unpacker } from './unpacker.js';
 
 /** Packed size of a chunk at most. */
@@ -12,7 +11,6 @@ export const LARGEST_CHUNK = 1 << 16;
 /**
  * Unpacks LZMA2 chunks from input[from…] to the end marker; returns the position after it.
  * @param reserve makes room in `output`, or throws where that is more than there should be
- * @param damaged makes the error for what is wrong
  * @throws BootError
  */
 export function unpackLzma2(
@@ -20,9 +18,8 @@ export function unpackLzma2(
   from: number,
   output: Unpacker,
   reserve: (more: number) => void,
-  damaged: (why: string) => BootError,
 ): number {
-  const { module } = output;
+  const { module, damaged } = output;
   const cutOff = 'they end too soon';
   let dictionary = output.length;
   let needDictionaryReset = true;

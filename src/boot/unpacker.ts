@@ -38,7 +38,7 @@ export class Unpacker {
   readonly module: Exports;
   /** Bytes that have been unpacked. */
   length = 0;
-  readonly #damaged: (why: string) => BootError;
+  readonly damaged: (why: string) => BootError;
   /** Where `input` goes, and the first byte unpacked: addresses in the module's memory. */
   readonly #input: number;
   readonly #start: number;
@@ -46,11 +46,11 @@ export class Unpacker {
   /**
    * @param module dist/boot/unpack.wasm
    * @param inputRoom the most that `input` is given, in bytes
-   * @param damaged makes the error that is thrown where the module refuses
+   * @param damaged makes the error for what is wrong with the data
    */
   constructor(module: WebAssembly.Module, inputRoom: number, damaged: (why: string) => BootError) {
     this.module = new WebAssembly.Instance(module).exports as unknown as Exports;
-    this.#damaged = damaged;
+    this.damaged = damaged;
     this.#input = this.module.memory.buffer.byteLength;
     this.#start = this.#input + Math.ceil((inputRoom + SLACK) / PAGE) * PAGE;
     this.reserve(0);
@@ -87,7 +87,7 @@ export class Unpacker {
   /** @throws BootError where `answer` is one of the module's that refuse */
   check(answer: number): void {
     const why = REFUSALS[answer];
-    if (why !== undefined) throw this.#damaged(why);
+    if (why !== undefined) throw this.damaged(why);
   }
 
   /** What has been unpacked from `offset` on. */

@@ -43,7 +43,7 @@ export function unpackXz(module: WebAssembly.Module, input: Uint8Array, expected
     const header = blockHeader(input, view, at);
     const start = output.length;
     const data = at + header.size;
-    at = unpackLzma2(input, data, output, reserve, damaged);
+    at = unpackLzma2(input, data, output, reserve);
     if (header.x86) output.module.unfilterX86(output.address(start), output.length - start);
     const block = output.bytes(start);
     // The block is padded to four bytes, counted from its start, as is the file.

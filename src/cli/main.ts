@@ -10,6 +10,7 @@ import { setImmediate } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { Script } from 'node:vm';
 import { DEFAULT_MEMORY, MIB } from '../config/limits.js';
+import { parseSize } from '../config/size.js';
 import { beginModules } from '../host/node/engine-modules.js';
 import { startSpareThread } from '../host/node/kvm/spare-thread.js';
 import { askForWasmFeatures } from '../host/node/wasm-flags.js';
@@ -36,10 +37,13 @@ function begin(argv: readonly string[]): Begun {
     const worker = new URL('../host/node/kvm/vcpu-worker.js', import.meta.url);
     return existsSync(KVM) ? { thread: startSpareThread(0, worker) } : {};
   }
-  const size = /^(\d+)([mg])(i?b)?$/i.exec(given('--memory') ?? `${DEFAULT_MEMORY / MIB}M`);
-  if (size === null || (engine !== 'soft' && mayUse(KVM))) return {};
-  const memory = Number(size[1]) * (size[2].toLowerCase() === 'g' ? 1024 * MIB : MIB);
-  return { modules: beginModules(new URL('../engine/soft/', import.meta.url), memory) };
+  if (engine !== 'soft' && mayUse(KVM)) return {};
+  try {
+    const memory = parseSize(given('--memory') ?? `${DEFAULT_MEMORY / MIB}M`);
+    return { modules: beginModules(new URL('../engine/soft/', import.meta.url), memory) };
+  } catch {
+    return {}; // The command line says what is wrong with it.
+  }
 }
 
 function mayUse(device: string): boolean {

@@ -1,4 +1,5 @@
 /** Makes a complete, checked `MachineConfig` of what a front end was told, or says in one sentence what is wrong. */
+import { ConfigError } from './config-error.js';
 import {
   ARCHITECTURES,
   DEFAULT_MEMORY,
@@ -15,6 +16,7 @@ import {
 import type { MachineConfig } from './schema.js';
 import { validate } from './validate.generated.js';
 
+export { ConfigError } from './config-error.js';
 export type {
   DiskConfig,
   ForwardConfig,
@@ -23,11 +25,7 @@ export type {
   ShareConfig,
   VsockConfig,
 } from './schema.js';
-
-/** The configuration can't be used. The message is one sentence that says what to do. */
-export class ConfigError extends Error {
-  override readonly name = 'ConfigError';
-}
+export { parseSize } from './size.js';
 
 export const DEFAULT_CONFIG: MachineConfig = {
   memory: DEFAULT_MEMORY,
@@ -120,20 +118,6 @@ function describe(error: SchemaError): string {
 
 function show(value: unknown): string {
   return typeof value === 'string' ? `"${value}"` : String(value);
-}
-
-const SUFFIXES: { readonly [suffix: string]: number } = { '': MIB, k: 1024, m: MIB, g: 1024 * MIB };
-
-/**
- * A size as people write it: 512M, 1G, 262144K, 1.5G. A plain number means MiB, as in most virtual machine monitors.
- * Upper and lower case, with or without a final B or iB. Returns bytes. @throws ConfigError
- */
-export function parseSize(text: string, what = 'A size'): number {
-  const match = /^(\d+(?:\.\d+)?)([kmg]?)(?:i?b)?$/i.exec(text.trim());
-  if (match === null) throw new ConfigError(`${what} is written like 512M or 1G, not "${text}".`);
-  const bytes = Number(match[1]) * SUFFIXES[match[2].toLowerCase()];
-  if (!Number.isSafeInteger(bytes)) throw new ConfigError(`${what} must be a whole number of bytes, not "${text}".`);
-  return bytes;
 }
 
 /** A whole number, decimal. @throws ConfigError */
