@@ -43,7 +43,9 @@ export abstract class MachineEmitter extends Emitter {
   tlbEntry(linear: Expr): Expr {
     const low = this.let(w.wrap(linear));
     const entry = Math.log2(L.TLB_ENTRY_SIZE);
-    const hash = w.xor(w.shrU(low, w.i32c(12 - entry)), w.shrU(low, w.i32c(L.TLB_HASH_SHIFT - entry)));
+    // Two shifts of one value would take a copy of it.
+    const folded = w.xor(w.shrU(low, w.i32c(L.TLB_HASH_SHIFT - 12)), low);
+    const hash = w.shrU(folded, w.i32c(12 - entry));
     const offset = w.and(hash, w.i32c((L.TLB_ENTRIES - 1) * L.TLB_ENTRY_SIZE));
     return this.let(w.add(offset, this.tlb));
   }
