@@ -40,8 +40,8 @@ export interface RegionFrame {
 export abstract class RegionRegisters extends LazyFlagsEmitter {
   readonly f: FunctionBuilder;
   protected readonly imports: CoreImports;
-  /** Looked for in memory whenever it is needed: a local would hold a register through every loop. */
-  protected readonly tlb = w.load('i32', w.i32c(0), L.TLB_CUR);
+  readonly #tlb: number;
+  #usesTlb = false;
   protected readonly frame: RegionFrame;
   readonly #long: boolean;
   /** Whether all segments but CS, FS and GS are flat: in 64-bit mode CS also. */
@@ -88,6 +88,7 @@ export abstract class RegionRegisters extends LazyFlagsEmitter {
     this.flat = this.#long || (mode & L.MODE_SEGMENTED) === 0;
     this.#registers = Array.from({ length: 16 }, () => f.local('i64'));
     this.pageLocal = f.local('i64');
+    this.#tlb = f.local('i32');
     this.#page = w.localGet(this.pageLocal, 'i64', true);
     this.#ea = f.local('i64');
     this.#known = new KnownPages(f, this.#long);
@@ -241,6 +242,7 @@ export abstract class RegionRegisters extends LazyFlagsEmitter {
 
   protected loadGeneral(): void {
     this.#recent.forgetAll();
+    if (this.#usesTlb) this.f.set(this.#tlb, w.load('i32', w.i32c(0), L.TLB_CUR));
     if (this.#inPlace) return;
     for (const n of this.used) this.f.set(this.#registers[n], w.load('i64', w.i32c(0), L.REGS + n * 8));
   }
@@ -354,6 +356,13 @@ export abstract class RegionRegisters extends LazyFlagsEmitter {
 
   isRegister(operand: Operand, n: number): Expr {
     return w.i32c(this.#offset(operand) === n * 8 ? 1 : 0);
+  }
+
+  /** In a region with registers in locals it is looked for in memory each time: a local more would take a register through every loop. */
+  protected get tlb(): Expr {
+    if (!this.#inPlace) return w.load('i32', w.i32c(0), L.TLB_CUR);
+    this.#usesTlb = true;
+    return w.localGet(this.#tlb, 'i32');
   }
 
   // ---- memory ----------------------------------------------------------------------------------------------------------------
