@@ -1,6 +1,7 @@
 /**
  * Compiles a region: some blocks as one Wasm function, one of whose arguments says which of them is entered. All are entries but
- * those in a loop, so that what leaves a region for a while comes back into it, and no block need be compiled twice.
+ * those in a loop, so that what leaves a region for a while comes back into it, and no block need be compiled twice; fewer where
+ * the region runs so often that its code matters more.
  * Registers live in locals from the entry to the exit where there is a loop that is run often; the ways between blocks become
  * Wasm's own loops and blocks (graph.ts).
  *
@@ -40,19 +41,29 @@ export interface RegionEntry {
   readonly page: number;
 }
 
+/** How a region is to be compiled. */
+export interface RegionPlan {
+  /** By block, the blocks that its indirect jump or return has been seen to go to. */
+  readonly indirect: readonly (readonly number[])[];
+  /** What loops the blocks have are not run often: see RegionRegisters. */
+  readonly inPlace: boolean;
+  /**
+   * It is not entered where there is only one way to a block anyway: what is known there is more then. Who leaves the region before
+   * such a block comes back later than he could.
+   */
+  readonly fewEntries: boolean;
+}
+
 /**
  * @param blocks the entry first
- * @param indirect by block, the blocks that its indirect jump or return has been seen to go to
- * @param inPlace what loops the blocks have are not run often: see RegionRegisters
  * @returns undefined where the entry's first instruction is one that regions leave alone
  */
 export function compileRegion(
   blocks: readonly DecodedBlock[],
-  indirect: readonly (readonly number[])[],
-  inPlace: boolean,
+  plan: RegionPlan,
   imports: CoreImports,
 ): CompiledRegion | undefined {
-  return new RegionCompiler(blocks, indirect, inPlace, imports).compile();
+  return new RegionCompiler(blocks, plan, imports).compile();
 }
 
 /** How the block being emitted goes on, as its last instruction has said. */
@@ -109,12 +120,7 @@ class RegionCompiler implements RegionFrame {
   /** Blocks whose first instruction is left to the interpreter. */
   readonly #useless = new Set<number>();
 
-  constructor(
-    blocks: readonly DecodedBlock[],
-    indirect: readonly (readonly number[])[],
-    inPlace: boolean,
-    imports: CoreImports,
-  ) {
+  constructor(blocks: readonly DecodedBlock[], { indirect, inPlace, fewEntries }: RegionPlan, imports: CoreImports) {
     const f = this.#f;
     this.#blocks = blocks;
     this.#indirect = indirect;
@@ -126,8 +132,10 @@ class RegionCompiler implements RegionFrame {
     for (const [i, b] of blocks.entries()) this.#byAddress.set(this.#wrap(b.page + BigInt(b.start)), i);
     const successors = blocks.map((_, i) => this.#successors(i));
     const page = (i: number) => this.#pages.numberOf(blocks[i]);
-    const isEntry = (i: number) => i > 0 && !isOnCycle(successors, i) && !beginsByFlags(blocks[i]);
-    const others = blocks.map((_, i) => i).filter(isEntry);
+    const hasOneWay = (i: number) => successors.filter((list) => list.includes(i)).length === 1;
+    const isEntry = (i: number) =>
+      !isOnCycle(successors, i) && !beginsByFlags(blocks[i]) && !(fewEntries && hasOneWay(i));
+    const others = blocks.map((_, i) => i).filter((i) => i > 0 && isEntry(i));
     this.#entries = [0, ...others.sort((a, b) => page(a) - page(b) || a - b)];
     this.#graph = flowGraph(successors, this.#entries);
     this.#rip = f.local('i64');

@@ -38,13 +38,13 @@ interface Grown {
 
 /**
  * @param takeAll takes in blocks that have regions of their own also
- * @returns the job but for its id and inPlace; undefined where there is nothing to compile
+ * @returns which blocks, and where their jumps go; undefined where there is nothing to compile
  */
 export function growRegion(
   code: DecodedCode,
   rip: bigint,
   takeAll: boolean,
-): Omit<RegionJob, 'id' | 'inPlace'> | undefined {
+): Pick<RegionJob, 'bytes' | 'blocks' | 'indirect'> | undefined {
   const { view } = code;
   const mode = view.getUint32(L.MODE, true);
   const wrap = (a: bigint) => BigInt.asUintN(mode & L.MODE_64 ? 64 : 32, a);

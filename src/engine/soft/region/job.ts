@@ -5,7 +5,7 @@
 import { ModuleImports } from '../emit/module-imports.js';
 import type { HandlerSpec } from '../isa/define.js';
 import { ModuleBuilder } from '../wasm/module.js';
-import { compileRegion, type RegionEntry } from './compile.js';
+import { compileRegion, type RegionEntry, type RegionPlan } from './compile.js';
 import type { RegionPage } from './pages.js';
 import { readBlock } from './record.js';
 
@@ -16,15 +16,11 @@ export interface JobBlock {
   readonly page: bigint;
 }
 
-export interface RegionJob {
+export interface RegionJob extends RegionPlan {
   readonly id: number;
   readonly bytes: Uint8Array<ArrayBuffer>;
   /** The entry first. */
   readonly blocks: readonly JobBlock[];
-  /** By block, the blocks that its indirect jump or return goes to. */
-  readonly indirect: readonly (readonly number[])[];
-  /** See compileRegion. */
-  readonly inPlace: boolean;
 }
 
 export interface CompiledRegionInfo {
@@ -65,7 +61,7 @@ export function compileJobs(jobs: readonly RegionJob[], handlers: readonly (Hand
   const compiled = jobs.map((job) => {
     const view = new DataView(job.bytes.buffer, job.bytes.byteOffset, job.bytes.byteLength);
     const blocks = job.blocks.map((b) => readBlock(view, b.at, b.header, b.page, handlers));
-    return compileRegion(blocks, job.indirect, job.inPlace, imports);
+    return compileRegion(blocks, job, imports);
   });
   const regions = jobs.map(({ id }, i): CompiledRegionInfo => {
     const region = compiled[i];

@@ -2,7 +2,8 @@ import { expect, test } from 'vitest';
 import type { RegionJob } from './job.js';
 import { Outbox } from './outbox.js';
 
-const job = (id: number): RegionJob => ({ id, bytes: new Uint8Array(0), blocks: [], indirect: [], inPlace: true });
+const plan = { indirect: [], inPlace: true, fewEntries: false };
+const job = (id: number): RegionJob => ({ id, bytes: new Uint8Array(0), blocks: [], ...plan });
 const all = () => true;
 const ids = (jobs: readonly RegionJob[]) => jobs.map((j) => j.id);
 
