@@ -168,7 +168,7 @@ op(
   },
 );
 
-// Memory is translated before exceptions are committed: a page fault leaves MXCSR alone.
+// Exceptions are committed before memory is translated: processors have set MXCSR's flags when the store faults.
 op(
   'vcvtps2ph',
   [
@@ -179,9 +179,9 @@ op(
   (e, dst, src, imm) => {
     e.requireAvx();
     const n = immediate(e, imm);
-    const pointer = dst.kind === 'mem' ? e.let(e.writePointer(e.address(dst), sizeOf(dst))) : undefined;
     const [low, high] = readHalves(e, src).map((half) => inCore(e, 'sse_cvt_ps2ph', [half], n));
     e.commitFloat();
+    const pointer = dst.kind === 'mem' ? e.let(e.writePointer(e.address(dst), sizeOf(dst))) : undefined;
     const all = high ? e.let(i64x2.replace(low, 1, i64x2.extract(high, 0))) : low;
     if (!pointer) {
       writeHalves(e, dst, [all]);
