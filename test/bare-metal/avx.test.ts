@@ -290,6 +290,17 @@ describe('exceptions of both halves', () => {
     expect(b.go('ldmxcsr [DATA]\n vaddps ymm0, ymm1, ymm2\n hlt').vector).toBe(-1);
     expect(new DataView(b.state.fxsave.buffer, b.state.fxsave.byteOffset).getUint32(24, true)).toBe(0x1fa1);
   });
+
+  test('VCVTPS2PH has set its flags when the store faults, as processors do', () => {
+    const b = atBorder(false);
+    b.put32(DATA, 0x1f80);
+    // A little more than 1: inexact as a half.
+    setYmm(b, 1, [1, 0, 0x80, 0x3f, ...zeros(28)]);
+    b.set({ rbx: BORDER });
+    const p = b.load('ldmxcsr [DATA]\n here: vcvtps2ph [rbx], xmm1, 0\n hlt');
+    expect(b.run()).toMatchObject({ vector: V.PF, cr2: BORDER, rip: p.at('here') });
+    expect(new DataView(b.state.fxsave.buffer, b.state.fxsave.byteOffset).getUint32(24, true)).toBe(0x1fa0);
+  });
 });
 
 describe('masked moves and gathers', () => {

@@ -358,7 +358,7 @@ export abstract class RegionRegisters extends LazyFlagsEmitter {
     return w.i32c(this.#offset(operand) === n * 8 ? 1 : 0);
   }
 
-  /** In a region with registers in locals it is looked for in memory each time: a local more would take a register through every loop. */
+  /** Where general registers are locals it is looked for in memory each time: one more would hold a register through every loop. */
   protected get tlb(): Expr {
     if (!this.#inPlace) return w.load('i32', w.i32c(0), L.TLB_CUR);
     this.#usesTlb = true;
