@@ -16,7 +16,9 @@ import {
   TLB_ADDEND,
   TLB_CUR,
   TLB_ENTRIES,
+  TLB_ENTRY_SIZE,
   TLB_EXEC,
+  TLB_HASH_SHIFT,
   TLB_INVALID,
   TLB_MORE,
   TLB_READ,
@@ -95,9 +97,10 @@ export function keepSystemPage(page: i64, host: u32): void {
 /** CR3 bits 11:0 under CR4.PCIDE. */
 export const PCID_MASK: i32 = 0xfff;
 
+/** As MachineEmitter.tlbEntry. */
 export function tlbEntry(set: u32, lin: i64): usize {
   const l = <u32>lin;
-  return set + ((((l >> 12) ^ (l >> 21)) & (TLB_ENTRIES - 1)) << 5);
+  return set + (((l ^ (l >> (TLB_HASH_SHIFT - 12))) >> 12) & (TLB_ENTRIES - 1)) * TLB_ENTRY_SIZE;
 }
 
 function invalidateEntry(e: usize): void {

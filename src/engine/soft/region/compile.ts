@@ -1,7 +1,7 @@
 /**
- * Compiles a region: some blocks as one Wasm function, one of whose arguments says which of them is entered. All are entries but
- * those in a loop, so that what leaves a region for a while comes back into it, and no block need be compiled twice; fewer where
- * the region runs so often that its code matters more.
+ * Compiles a region: some blocks as one Wasm function, one of whose arguments says which of them is entered. All are entries
+ * but those in a loop, so that what leaves a region for a while comes back into it, and no block need be compiled twice; fewer
+ * where the region runs so often that its code matters more.
  * Registers live in locals from the entry to the exit where there is a loop that is run often; the ways between blocks become
  * Wasm's own loops and blocks (graph.ts).
  *
@@ -48,8 +48,8 @@ export interface RegionPlan {
   /** What loops the blocks have are not run often: see RegionRegisters. */
   readonly inPlace: boolean;
   /**
-   * It is not entered where there is only one way to a block anyway: what is known there is more then. Who leaves the region before
-   * such a block comes back later than he could.
+   * It is not entered where only one block leads to the next: more is known there then. Who leaves the region before such a
+   * block comes back later than he could.
    */
   readonly fewEntries: boolean;
 }

@@ -40,8 +40,6 @@ export interface RegionFrame {
 export abstract class RegionRegisters extends LazyFlagsEmitter {
   readonly f: FunctionBuilder;
   protected readonly imports: CoreImports;
-  readonly #tlb: number;
-  #usesTlb = false;
   protected readonly frame: RegionFrame;
   readonly #long: boolean;
   /** Whether all segments but CS, FS and GS are flat: in 64-bit mode CS also. */
@@ -51,6 +49,9 @@ export abstract class RegionRegisters extends LazyFlagsEmitter {
   readonly #registers: readonly number[];
   readonly #page: Expr;
   readonly #ea: number;
+  /** Local: where the TLB is. Only handlers of core move it, and behind them registers are loaded again. */
+  readonly #tlb: number;
+  #usesTlb = false;
   readonly #known: KnownPages;
   readonly #recent: RecentPages;
   readonly pageLocal: number;
@@ -358,7 +359,7 @@ export abstract class RegionRegisters extends LazyFlagsEmitter {
     return w.i32c(this.#offset(operand) === n * 8 ? 1 : 0);
   }
 
-  /** Where general registers are locals it is looked for in memory each time: one more would hold a register through every loop. */
+  /** Looked for in memory each time where general registers are locals: one more would hold a register through every loop. */
   protected get tlb(): Expr {
     if (!this.#inPlace) return w.load('i32', w.i32c(0), L.TLB_CUR);
     this.#usesTlb = true;

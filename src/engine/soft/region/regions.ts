@@ -20,8 +20,9 @@ const MOST_PENDING_HOT = 24;
  */
 const RARE = 20_000;
 /**
- * What runs once in so many instructions, or has been entered so often that it is made again, has few entries: better code is worth
- * that some blocks are compiled again elsewhere (measured: for all, forks and execs lose some percent, and a third more is compiled).
+ * What runs once in so many instructions, or has been entered so often that it is made again, has few entries: better code is
+ * worth that some blocks are compiled again elsewhere (measured: for all, forks and execs lose some percent, and a third more
+ * is compiled).
  */
 const OFTEN = 1000;
 /** A region with so much of the guest's instructions is a busy loop: registers are to stay in locals. */
@@ -191,7 +192,7 @@ export class Regions {
     const block = this.#decodedAt(rip);
     if (block === 0 || this.#byEntry.has(block)) return;
     // With few entries and with all, in turn.
-    this.#submit(rip, false, this.#jobs % 2 ? OFTEN : 0);
+    this.#submit(rip, false, 0, this.#jobs % 2 === 0);
     this.#outbox.hurry(this.#jobs);
     this.installReady();
     this.installReady();
@@ -221,7 +222,7 @@ export class Regions {
   }
 
   /** @param period see Report */
-  #submit(rip: bigint, isRemade: boolean, period: number): void {
+  #submit(rip: bigint, isRemade: boolean, period: number, fewEntries = isRemade || period < OFTEN): void {
     const { view, flow, age } = this.#host;
     const job = growRegion({ view, flow, blockAt: (a) => this.#decodedAt(a) }, rip, isRemade);
     if (!job) return;
@@ -234,7 +235,7 @@ export class Regions {
     this.#pending.set(id, pending);
     this.#waiting.add(pending.entry);
     this.#hold(pending);
-    this.#outbox.add({ id, ...job, inPlace, fewEntries: isRemade || period < OFTEN }, age());
+    this.#outbox.add({ id, ...job, inPlace, fewEntries }, age());
   }
 
   #install({ module, regions, size, emitMs, compileMs }: RegionAnswer): void {
