@@ -53,3 +53,45 @@ test('regions do the same as the interpreter in the very same number of instruct
   };
   expect(await run(true)).toEqual(await run(false));
 });
+
+/** Calls a function that is compiled by and by, then another one, whose end has run once more than its beginning. */
+const END_AHEAD = `
+  lea r9, [rel first]
+  mov ecx, 60000
+  call again
+  call end
+  lea r9, [rel second]
+  mov ecx, 60000
+  call again
+  hlt
+again:
+  call r9
+  dec ecx
+  jnz again
+  ret
+first:
+  ret
+second:
+  add rax, 1
+  jmp end
+end:
+  add rbx, 1
+  jnz last
+  nop
+last:
+  ret
+`;
+
+test('a path that becomes hot from its end is compiled once', async () => {
+  const m = await TestMachine.create({ regions: true });
+  enterLongMode(m, END_AHEAD);
+  m.set((s) => {
+    s.gpr[0] = 0n;
+    s.gpr[3] = 0n;
+  });
+  while (m.run(20_000).kind === 'budget');
+  expect(m.state.gpr[0]).toBe(60_000n);
+  expect(m.state.gpr[3]).toBe(60_001n);
+  // One for the loop, one for the second function, whose end was to be compiled by itself when its beginning became hot.
+  expect(m.engine.regions!.stats).toMatchObject({ compiled: 2, dropped: 0, instructions: 11 });
+});

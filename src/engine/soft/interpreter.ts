@@ -6,6 +6,7 @@ import { type HandlerContext, InterpreterEmitter } from './emit/interpreter-emit
 import type { CoreImports } from './emit/machine-emitter.js';
 import { ModuleImports } from './emit/module-imports.js';
 import type { HandlerSpec } from './isa/define.js';
+import { RARE_TESTS, rareTestFunction } from './isa/float-rare.js';
 import { jumpCache, noteJump, REGION, regionOf } from './jump.js';
 import * as L from './layout.js';
 import { handOverFlags, leaveFunction, linkFunction, searchFunction } from './link.js';
@@ -73,6 +74,7 @@ export function generateInterpreter(
   module.optimizeAtOnce(link);
   module.export('link', link);
   module.export('leave', module.add(leaveFunction(settle)));
+  for (const test of RARE_TESTS) module.export(test.name, module.add(rareTestFunction(test)));
   const names = Array.from({ length: L.H_FIRST_FREE }, (_, i) => `fixed${i}`);
   for (const key of numbers.keys()) names.push(key);
   return { wasm: module.build(1), numberOf: (h) => numbers.get(h.key)!, names };

@@ -6,7 +6,9 @@
  * Integers of 1, 2 and 4 bytes are i32, zero-extended when read, truncated when written; 8 bytes are i64.
  * Order matters: everything that can fault comes before the first write, so a fault leaves the state as it was.
  */
+
 import type { Variant } from '../isa/define.js';
+import type { Conditions, RareTest } from '../isa/float-rare.js';
 import { RFLAGS } from '../isa/rflags.js';
 import * as L from '../layout.js';
 import { AUX_AF, AUX_CF, AUX_PDB_SHIFT, AUX_PO, AUX_SFD, EFLAGS, FLAG_AUX, FLAG_RES } from '../layout.js';
@@ -14,6 +16,7 @@ import type { FunctionBuilder, Hint } from '../wasm/function.js';
 import type { Expr, ValType } from '../wasm/ops.js';
 import * as w from '../wasm/ops.js';
 import { f32, f64 } from '../wasm/simd.js';
+import { isMasked, isPlain } from './mxcsr.js';
 import { intType, type Operand, sizeOf } from './operands.js';
 
 /** Exceptions by vector (SDM vol. 3, table 6-1). */
@@ -153,6 +156,11 @@ export abstract class Emitter {
       else f.brIf(done, last, true);
       otherwise();
     });
+  }
+
+  /** The conditions of a test that is rarely asked. */
+  rarely(test: RareTest, args: readonly Expr[]): Conditions {
+    return test.conditions(this, ...args);
   }
 
   /** Evaluates one of two ways of getting a value. */
@@ -529,7 +537,7 @@ export abstract class Emitter {
 
   /** Whether MXCSR asks for nothing that native operators don't do: nearest, all masked, PE set already, no DAZ or FTZ. */
   plainFloat(): Expr {
-    return w.eq(w.and(this.state(L.MXCSR, 'i32'), w.i32c(~0x1f)), w.i32c(0x1fa0));
+    return isPlain(this.state(L.MXCSR, 'i32'));
   }
 
   /** `limit` where MXCSR is plain, else 0: what is unsigned less than this is below the limit, and MXCSR plain. */
@@ -547,7 +555,7 @@ export abstract class Emitter {
 
   /** As plainFloat, but PE may be clear. */
   maskedFloat(): Expr {
-    return w.eq(w.and(this.state(L.MXCSR, 'i32'), w.i32c(~0x3f)), w.i32c(0x1f80));
+    return isMasked(this.state(L.MXCSR, 'i32'));
   }
 
   /** A floating point operation of core's, which commits its exceptions. */

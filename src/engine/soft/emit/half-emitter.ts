@@ -4,6 +4,7 @@
  * until both halves are known to raise nothing. Everything else goes to the emitter behind it.
  */
 import type { Variant } from '../isa/define.js';
+import type { Conditions, RareTest } from '../isa/float-rare.js';
 import * as L from '../layout.js';
 import type { FunctionBuilder } from '../wasm/function.js';
 import type { Expr, ValType } from '../wasm/ops.js';
@@ -139,6 +140,10 @@ export class HalfEmitter extends Emitter {
     });
     if (result) this.setState(L.FLOAT_HOLD, w.i32c(0));
     return result;
+  }
+
+  override rarely(test: RareTest, args: readonly Expr[]): Conditions {
+    return this.#inner.rarely(test, args);
   }
 
   override maskedFloat(): Expr {

@@ -5,79 +5,59 @@
  * changes nothing) or the result is exact. Exact zeros and infinities are the rarer case. Everything else is slow: the
  * interpreter calls core/float, a region leaves it to the interpreter.
  */
-import { type Emitter, LANES_D, LANES_D0, LANES_S, LANES_S0 } from '../emit/emitter.js';
+import { type Emitter, LANES_D, LANES_S } from '../emit/emitter.js';
 import * as L from '../layout.js';
 import type { Expr } from '../wasm/ops.js';
 import * as w from '../wasm/ops.js';
 import { f32, f32x4, f64, f64x2, i32x4, i32x4c, i64x2, i64x2same, select, v128, zero } from '../wasm/simd.js';
+import {
+  DOUBLE,
+  DOUBLES,
+  type Format,
+  isSafe,
+  type PackedFormat,
+  SINGLE,
+  SINGLES,
+  safeLimit,
+  within,
+} from './float-formats.js';
+import {
+  type Arithmetic,
+  type Conditions,
+  denormals,
+  notDenormal,
+  RARE_ARITHMETIC,
+  RARE_FUSED,
+  RARE_NARROW,
+  RARE_PACKED,
+  RARE_PACKED_FUSED,
+  RARE_SQRT,
+  type RareTest,
+  without,
+} from './float-rare.js';
 
 /** Numbers of core/float/ssepacked.ts. */
 const OP = { add: 0, mul: 1, sqrt: 2, sub: 4, min: 5, div: 6, max: 7 } as const;
 
-export type Arithmetic = 'add' | 'sub' | 'mul' | 'div';
-
 // ---- scalars: bits as i32 or i64 ---------------------------------------------------------------------------------------
 
-/** One of the two formats. */
-export interface Format {
-  readonly bits: 'i32' | 'i64';
-  readonly native: typeof f32 | typeof f64;
-  readonly vector: typeof f32x4 | typeof f64x2;
-  readonly suffix: 'f32' | 'f64';
-  /** Bits of the significand field, and the largest exponent field. */
-  readonly fraction: number;
-  readonly maxExponent: number;
-  /** What a scalar occupies of a vector. */
-  readonly lanes: number;
+/** MXCSR plain, and the result such that nothing but PE can come of it. */
+const safe = (e: Emitter, f: Format, r: Expr) => isSafe(f, r, e.plainLimit(safeLimit(f)));
+
+/** What is asked where the ordinary case's conditions do not hold: `test` of the operands and the result. */
+interface Rarely {
+  readonly test: RareTest;
+  readonly args: readonly Expr[];
 }
-export const SINGLE: Format = {
-  bits: 'i32',
-  native: f32,
-  vector: f32x4,
-  suffix: 'f32',
-  fraction: 23,
-  maxExponent: 0xff,
-  lanes: LANES_S0,
-};
-export const DOUBLE: Format = {
-  bits: 'i64',
-  native: f64,
-  vector: f64x2,
-  suffix: 'f64',
-  fraction: 52,
-  maxExponent: 0x7ff,
-  lanes: LANES_D0,
-};
 
-const constant = (f: Format, value: bigint) => w.intc(f.bits, value);
-const withoutSign = (f: Format, a: Expr) => w.shl(a, constant(f, 1n));
-/** `exponent` as it stands in a value shifted left by one. */
-const shifted = (f: Format, exponent: number) => BigInt(exponent) << BigInt(f.fraction + 1);
-
-const isZero = (f: Format, a: Expr) => w.eqz(withoutSign(f, a));
-const isNormalOrZero = (f: Format, a: Expr) =>
-  w.geU(w.sub(withoutSign(f, a), constant(f, 1n)), constant(f, shifted(f, 1) - 1n));
-
-/** Whether `a` is not denormal; undefined: it is known not to be. */
-const notDenormal = (e: Emitter, f: Format, a: Expr): Expr | undefined =>
-  e.isTame(a, f.lanes) ? undefined : isNormalOrZero(f, a);
 /** Zero, normal or infinite: nothing that a comparison raises anything for. */
 export function ordinary(e: Emitter, f: Format, a: Expr, b: Expr): Conditions {
   const [x, y] = [f.native.fromBits(a), f.native.fromBits(b)];
   return [w.or(f.native.lt(x, y), f.native.ge(x, y)), notDenormal(e, f, a), notDenormal(e, f, b)];
 }
 
-/** MXCSR plain and the value normal, finite, not of the smallest exponent (it may have been tiny before rounding). */
-function isSafe(e: Emitter, f: Format, a: Expr, exact = false): Expr {
-  const limit = constant(f, shifted(f, f.maxExponent - 2));
-  return w.ltU(w.sub(withoutSign(f, a), constant(f, shifted(f, 2))), exact ? limit : e.plainLimit(limit));
-}
-
-/** What all must hold; undefined ones are known to. */
-type Conditions = readonly (Expr | undefined)[];
-
 /**
- * The native operator's result where that is right (`fast`), or in a rarer case (`second`), else the slow one. None of the
+ * The native operator's result where that is right (`fast`), or in a rarer case (`rare`), else the slow one. None of the
  * operands nor the result is denormal on the first two ways.
  */
 function outcome(
@@ -85,7 +65,7 @@ function outcome(
   f: Format,
   native: Expr,
   fast: (r: Expr) => Conditions,
-  second: ((r: Expr) => Conditions) | undefined,
+  rare: Rarely | undefined,
   compute: () => Expr,
 ): Expr {
   const local = e.f.temp(native.type);
@@ -95,58 +75,30 @@ function outcome(
     const r = e.floatSlow(compute);
     if (r) e.f.set(local, f.native.fromBits(r));
   };
-  e.unless(fast(bits), () => (second ? e.unless(second(bits), slow) : slow()));
+  e.unless(fast(bits), () => (rare ? e.unless(e.rarely(rare.test, [...rare.args, bits]), slow) : slow()));
   e.tame(bits, f.lanes);
   return bits;
 }
 
-const isInfinite = (f: Format, a: Expr) => w.eq(withoutSign(f, a), constant(f, shifted(f, f.maxExponent)));
-/** Half of the significand is enough: the product of two such is exact. */
-const isShort = (f: Format, a: Expr) => w.eqz(w.and(a, constant(f, (1n << BigInt((f.fraction + 2) >> 1)) - 1n)));
-
-/** Whether r = a op b is exact, and none of them is a NaN. For zeros and infinities that is for r to say; see `second`. */
-function isExact(f: Format, kind: Arithmetic, a: Expr, b: Expr, r: Expr): Expr {
-  const { fromBits, add, sub, mul, eq } = f.native;
-  const [x, y, z] = [fromBits(a), fromBits(b), fromBits(r)];
-  if (kind === 'mul') return w.and(isShort(f, a), isShort(f, b));
-  if (kind === 'div') return w.and(w.and(isShort(f, b), isShort(f, r)), eq(mul(z, y), x));
-  // What rounding has taken away (Knuth's two-sum) is nothing.
-  const other = kind === 'add' ? sub(z, x) : sub(x, z);
-  const first = kind === 'add' ? sub(z, other) : add(z, other);
-  return w.and(eq(first, x), eq(other, y));
-}
-
-/** Exact zero results, infinite ones of infinite operands, and exact ones: PE need not be set for these. */
-function isClean(f: Format, kind: Arithmetic, a: Expr, b: Expr, r: Expr, safe: Expr): Expr {
-  const infinite = kind === 'div' ? isInfinite(f, a) : w.or(isInfinite(f, a), isInfinite(f, b));
-  let zero = kind === 'mul' ? w.or(isZero(f, a), isZero(f, b)) : w.i32c(1);
-  if (kind === 'div') zero = w.or(isZero(f, a), isInfinite(f, b));
-  const finite = w.or(w.and(isZero(f, r), zero), w.and(safe, isExact(f, kind, a, b, r)));
-  return w.or(finite, w.and(isInfinite(f, r), infinite));
-}
-
 /** a + b and the like on bits. */
 export function scalar(e: Emitter, f: Format, kind: Arithmetic, a: Expr, b: Expr): Expr {
-  const operands = () => [notDenormal(e, f, a), notDenormal(e, f, b)];
   return outcome(
     e,
     f,
     f.native[kind](f.native.fromBits(a), f.native.fromBits(b)),
-    (r) => [isSafe(e, f, r), ...operands()],
-    (r) => [e.maskedFloat(), ...operands(), isClean(f, kind, a, b, r, isSafe(e, f, r, true))],
+    (r) => [safe(e, f, r), notDenormal(e, f, a), notDenormal(e, f, b)],
+    { test: RARE_ARITHMETIC[kind][f.suffix], args: [a, b] },
     () => e.call(`sse_${kind}_${f.suffix}`, f.bits, a, b),
   );
 }
 
 export function scalarSqrt(e: Emitter, f: Format, a: Expr): Expr {
-  const { fromBits, mul, eq } = f.native;
-  const exact = (r: Expr) => w.and(isShort(f, r), eq(mul(fromBits(r), fromBits(r)), fromBits(a)));
   return outcome(
     e,
     f,
-    f.native.sqrt(fromBits(a)),
-    (r) => [isSafe(e, f, r), notDenormal(e, f, a)],
-    (r) => [e.maskedFloat(), w.or(isZero(f, a), w.and(isSafe(e, f, r, true), exact(r))), notDenormal(e, f, a)],
+    f.native.sqrt(f.native.fromBits(a)),
+    (r) => [safe(e, f, r), notDenormal(e, f, a)],
+    { test: RARE_SQRT[f.suffix], args: [a] },
     () => e.call(`sse_sqrt_${f.suffix}`, f.bits, a),
   );
 }
@@ -163,22 +115,17 @@ export function scalarFused(e: Emitter, f: Format, terms: Terms<Expr>, negates: 
     e.commitFloat();
     return r;
   }
-  const [x, y, z] = terms;
   const vectors = terms.map((t, i) => {
     const value = f.native.fromBits(t);
     const negated = negates & (i === 0 ? NEGATE.product : i === 2 ? NEGATE.addend : 0);
     return f.vector.splat(negated ? f.native.neg(value) : value);
   });
-  const operands = () => terms.map((t) => notDenormal(e, f, t));
-  // The product nearly cancels an addend far from underflow: a difference that isn't zero is no denormal either.
-  const large = w.geU(withoutSign(f, z), constant(f, shifted(f, (f.maxExponent + 1) >> 2)));
-  const nothing = w.and(isZero(f, z), w.or(isZero(f, x), isZero(f, y)));
   return outcome(
     e,
     f,
     f.vector.extract(f.vector.relaxedMadd(vectors[0], vectors[1], vectors[2]), 0),
-    (r) => [isSafe(e, f, r), ...operands()],
-    (r) => [e.maskedFloat(), ...operands(), isZero(f, r), w.or(large, nothing)],
+    (r) => [safe(e, f, r), ...terms.map((t) => notDenormal(e, f, t))],
+    { test: RARE_FUSED[f.suffix], args: terms },
     compute,
   );
 }
@@ -275,62 +222,17 @@ export function widen(e: Emitter, a: Expr): Expr {
 }
 
 export function narrow(e: Emitter, a: Expr): Expr {
-  const same = (r: Expr) => f64.eq(f64.promote(f32.fromBits(r)), f64.fromBits(a));
   return outcome(
     e,
     SINGLE,
     f32.demote(f64.fromBits(a)),
-    (r) => [isSafe(e, SINGLE, r)],
-    (r) => [e.maskedFloat(), w.or(isZero(DOUBLE, a), w.and(isSafe(e, SINGLE, r, true), same(r)))],
+    (r) => [safe(e, SINGLE, r)],
+    { test: RARE_NARROW, args: [a] },
     () => e.call('sse_f64_to_f32', 'i32', a),
   );
 }
 
 // ---- packed ------------------------------------------------------------------------------------------------------------
-
-/** Tests of all lanes of a vector, as masks. */
-export interface PackedFormat {
-  readonly native: typeof f32x4 | typeof f64x2;
-  readonly suffix: 'ps' | 'pd';
-  readonly lanes: number;
-  /** a without signs. */
-  magnitude(a: Expr): Expr;
-  isZero(magnitude: Expr): Expr;
-  isDenormal(magnitude: Expr): Expr;
-  isSafe(magnitude: Expr): Expr;
-  allTrue(mask: Expr): Expr;
-  /** Signs of the even lanes, and of all. */
-  readonly evenSigns: Expr;
-  readonly allSigns: Expr;
-}
-
-export const SINGLES: PackedFormat = {
-  native: f32x4,
-  suffix: 'ps',
-  lanes: LANES_S,
-  magnitude: (a) => v128.and(a, i32x4c(0x7fffffff)),
-  isZero: (m) => i32x4.eq(m, zero),
-  isDenormal: (m) => i32x4.ltU(i32x4.sub(m, i32x4c(1)), i32x4c(0x007fffff)),
-  isSafe: (m) => v128.and(i32x4.gtS(m, i32x4c(0x00ffffff)), i32x4.gtS(i32x4c(0x7f800000), m)),
-  allTrue: i32x4.allTrue,
-  evenSigns: i32x4c(-0x80000000, 0, -0x80000000, 0),
-  allSigns: i32x4c(-0x80000000),
-};
-
-const within = (m: Expr, above: bigint, below: bigint) =>
-  v128.and(i64x2.gtS(m, i64x2same(above)), i64x2.gtS(i64x2same(below), m));
-export const DOUBLES: PackedFormat = {
-  native: f64x2,
-  suffix: 'pd',
-  lanes: LANES_D,
-  magnitude: (a) => v128.and(a, i64x2same(0x7fffffffffffffffn)),
-  isZero: (m) => i64x2.eq(m, zero),
-  isDenormal: (m) => within(m, 0n, 1n << 52n),
-  isSafe: (m) => within(m, (2n << 52n) - 1n, 0x7ffn << 52n),
-  allTrue: i64x2.allTrue,
-  evenSigns: v128.and(i64x2same(1n << 63n), i64x2.replace(zero, 0, w.i64c(-1))),
-  allSigns: i64x2same(1n << 63n),
-};
 
 const A = w.i32c(L.VECTOR_A);
 const B = w.i32c(L.VECTOR_B);
@@ -366,7 +268,7 @@ function packedOutcome(
   lanes: number,
   native: Expr,
   fast: (r: Expr) => Conditions,
-  second: ((r: Expr) => Conditions) | undefined,
+  rare: Rarely | undefined,
   compute: () => Expr,
 ): Expr {
   const local = e.f.temp('v128');
@@ -376,25 +278,9 @@ function packedOutcome(
     const value = e.floatSlow(compute);
     if (value) e.f.set(local, value);
   };
-  e.unless(fast(r), () => (second ? e.unless(second(r), slow) : slow()));
+  e.unless(fast(r), () => (rare ? e.unless(e.rarely(rare.test, [...rare.args, r]), slow) : slow()));
   e.tame(r, lanes);
   return r;
-}
-
-/** Lanes of these that are denormal, where that isn't known not to be; undefined: none. */
-function denormals(e: Emitter, f: PackedFormat, ...vectors: readonly Expr[]): Expr | undefined {
-  const masks = vectors.filter((v) => !e.isTame(v, f.lanes)).map((v) => f.isDenormal(e.let(f.magnitude(v))));
-  return masks.length ? masks.reduce((x, y) => v128.or(x, y)) : undefined;
-}
-const without = (mask: Expr, lanes: Expr | undefined): Expr => (lanes ? v128.andnot(mask, lanes) : mask);
-
-/** Lanes in which a sum is exact (see isExact): the other operations say nothing of that. */
-function exactLanes(f: PackedFormat, kind: Arithmetic, a: Expr, b: Expr, r: Expr): Expr {
-  if (kind === 'mul' || kind === 'div') return zero;
-  const { add, sub, eq } = f.native;
-  const other = kind === 'add' ? sub(r, a) : sub(a, r);
-  const first = kind === 'add' ? sub(r, other) : add(r, other);
-  return v128.and(eq(first, a), eq(other, b));
 }
 
 export function packed(e: Emitter, f: PackedFormat, kind: Arithmetic | 'addsub', a: Expr, b: Expr): Expr {
@@ -404,17 +290,8 @@ export function packed(e: Emitter, f: PackedFormat, kind: Arithmetic | 'addsub',
     const good = f.isSafe(e.let(f.magnitude(r)));
     return [e.plainFloat(), f.allTrue(without(good, denormals(e, f, a, b)))];
   };
-  /** Exact zeros beside safe lanes, which must be exact where PE isn't set. */
-  const zeros = (r: Expr): Conditions => {
-    const m = e.let(f.magnitude(r));
-    const quiet = e.let(select(e.plainFloat(), i32x4c(-1), exactLanes(f, same, a, second, r)));
-    let exact = f.isZero(m);
-    if (kind === 'mul') exact = v128.and(exact, v128.or(f.isZero(f.magnitude(a)), f.isZero(f.magnitude(b))));
-    if (kind === 'div') exact = v128.and(exact, f.isZero(f.magnitude(a)));
-    const good = v128.or(v128.and(f.isSafe(m), quiet), exact);
-    return [e.maskedFloat(), f.allTrue(without(good, denormals(e, f, a, b)))];
-  };
-  return packedOutcome(e, f.lanes, f.native[same](a, second), fast, zeros, () =>
+  const rare = { test: RARE_PACKED[same][f.suffix], args: [a, second] };
+  return packedOutcome(e, f.lanes, f.native[same](a, second), fast, rare, () =>
     kind === 'addsub'
       ? inCore(e, `sse_addsub_${f.suffix}`, [OUT, A, B], a, b)
       : inCore(e, `sse_${f.suffix}`, [w.i32c(OP[kind]), OUT, A, B], a, b),
@@ -440,13 +317,8 @@ export function packedFused(
     e.plainFloat(),
     f.allTrue(without(f.isSafe(e.let(f.magnitude(r))), denormals(e, f, x, y, z))),
   ];
-  const zeros = (r: Expr): Conditions => {
-    const m = e.let(f.magnitude(r));
-    const none = v128.or(f.isZero(f.magnitude(x)), f.isZero(f.magnitude(y)));
-    const exact = v128.and(v128.and(f.isZero(m), f.isZero(f.magnitude(z))), none);
-    return [e.plainFloat(), f.allTrue(without(v128.or(f.isSafe(m), exact), denormals(e, f, x, y, z)))];
-  };
-  return packedOutcome(e, f.lanes, f.native.relaxedMadd(factor, y, addend), fast, zeros, compute);
+  const rare = { test: RARE_PACKED_FUSED[f.suffix], args: terms };
+  return packedOutcome(e, f.lanes, f.native.relaxedMadd(factor, y, addend), fast, rare, compute);
 }
 
 export function packedSqrt(e: Emitter, f: PackedFormat, a: Expr): Expr {

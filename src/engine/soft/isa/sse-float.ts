@@ -5,6 +5,7 @@ import type { Expr } from '../wasm/ops.js';
 import { f64, f64x2, i64x2, shuffleLanes, zero } from '../wasm/simd.js';
 import { InstructionList } from './define.js';
 import * as F from './float.js';
+import { DOUBLE, DOUBLES, type Format, type PackedFormat, SINGLE, SINGLES } from './float-formats.js';
 import { begin, FEATURE, hex, immediate, readVector, writeMmx, writeVector } from './vector.js';
 
 export const sseFloat = new InstructionList();
@@ -12,19 +13,19 @@ const op = sseFloat.op.bind(sseFloat);
 
 /** The four shapes of an operation in map 0F: prefix, letters, format. */
 const SCALARS = [
-  ['ss', 'F3', 'Vd,Wd', F.SINGLE],
-  ['sd', 'F2', 'Vq,Wq', F.DOUBLE],
+  ['ss', 'F3', 'Vd,Wd', SINGLE],
+  ['sd', 'F2', 'Vq,Wq', DOUBLE],
 ] as const;
 const PACKED = [
-  ['ps', 'NP', F.SINGLES],
-  ['pd', '66', F.DOUBLES],
+  ['ps', 'NP', SINGLES],
+  ['pd', '66', DOUBLES],
 ] as const;
 
-type Scalar2 = (e: Emitter, f: F.Format, a: Expr, b: Expr) => Expr;
-type Packed2 = (e: Emitter, f: F.PackedFormat, a: Expr, b: Expr) => Expr;
+type Scalar2 = (e: Emitter, f: Format, a: Expr, b: Expr) => Expr;
+type Packed2 = (e: Emitter, f: PackedFormat, a: Expr, b: Expr) => Expr;
 
 /** dst's low lane = f(dst, src). */
-function scalar2(f: F.Format, compute: Scalar2) {
+function scalar2(f: Format, compute: Scalar2) {
   return (e: Emitter, dst: Operand, src: Operand): void => {
     begin(e, dst);
     const b = e.readFloat(src);
@@ -32,7 +33,7 @@ function scalar2(f: F.Format, compute: Scalar2) {
   };
 }
 
-function packed2(f: F.PackedFormat, compute: Packed2) {
+function packed2(f: PackedFormat, compute: Packed2) {
   return (e: Emitter, dst: Operand, src: Operand): void => {
     begin(e, dst);
     const b = readVector(e, src);
@@ -86,21 +87,21 @@ for (const [name, opcode] of [
     `${name}ss`,
     [[`F3 0F ${hex(opcode)} /r`, 'Vd,Wd']],
     FEATURE('sse'),
-    scalar2(F.SINGLE, (e, _f, _a, b) => e.call(`sse_${name}_f32`, 'i32', b)),
+    scalar2(SINGLE, (e, _f, _a, b) => e.call(`sse_${name}_f32`, 'i32', b)),
   );
   op(
     `${name}ps`,
     [[`NP 0F ${hex(opcode)} /r`, 'Vx,Wx']],
     FEATURE('sse'),
-    packed2(F.SINGLES, (e, _f, _a, b) => F.approximate(e, name, b)),
+    packed2(SINGLES, (e, _f, _a, b) => F.approximate(e, name, b)),
   );
 }
 
 // ---- SSE3: neighbours --------------------------------------------------------------------------------------------------
 
 for (const [suffix, prefix, format, size] of [
-  ['pd', '66', F.DOUBLES, 8],
-  ['ps', 'F2', F.SINGLES, 4],
+  ['pd', '66', DOUBLES, 8],
+  ['ps', 'F2', SINGLES, 4],
 ] as const) {
   op(
     `addsub${suffix}`,
@@ -141,8 +142,8 @@ for (const [name, opcode, quiet] of [
   ['comis', '2F', false],
 ] as const)
   for (const [suffix, prefix, letters, format] of [
-    ['s', 'NP', 'Vd,Wd', F.SINGLE],
-    ['d', '66', 'Vq,Wq', F.DOUBLE],
+    ['s', 'NP', 'Vd,Wd', SINGLE],
+    ['d', '66', 'Vq,Wq', DOUBLE],
   ] as const)
     op(`${name}${suffix}`, [[`${prefix} 0F ${opcode} /r`, letters]], FEATURE('sse'), (e, dst, src) => {
       begin(e, dst);
@@ -165,17 +166,17 @@ op(
   'cvtsi2ss',
   [['F3 0F 2A /r', 'Vd,Ey']],
   FEATURE('sse'),
-  convertScalar((e, v) => F.fromInteger(e, F.SINGLE, v), true),
+  convertScalar((e, v) => F.fromInteger(e, SINGLE, v), true),
 );
 op(
   'cvtsi2sd',
   [['F2 0F 2A /r', 'Vq,Ey']],
   FEATURE('sse2'),
-  convertScalar((e, v) => F.fromInteger(e, F.DOUBLE, v), true),
+  convertScalar((e, v) => F.fromInteger(e, DOUBLE, v), true),
 );
 for (const [name, prefix, letters, format] of [
-  ['ss2si', 'F3', 'Gy,Wd', F.SINGLE],
-  ['sd2si', 'F2', 'Gy,Wq', F.DOUBLE],
+  ['ss2si', 'F3', 'Gy,Wd', SINGLE],
+  ['sd2si', 'F2', 'Gy,Wq', DOUBLE],
 ] as const)
   for (const [t, opcode] of [
     ['', '2D'],
@@ -278,15 +279,15 @@ for (const [suffix, opcode, letters, bits, core] of [
     e.write(dst, r);
   });
 for (const [suffix, opcode, format] of [
-  ['ps', '08', F.SINGLES],
-  ['pd', '09', F.DOUBLES],
+  ['ps', '08', SINGLES],
+  ['pd', '09', DOUBLES],
 ] as const)
   op(`round${suffix}`, [[`66 0F 3A ${opcode} /r`, 'Vx,Wx,Ib']], FEATURE('sse41'), (e, dst, src, imm) => {
     packed2(format, (e2, f, _, b) => F.packedRound(e2, f, b, immediate(e2, imm)))(e, dst, src);
   });
 for (const [suffix, opcode, format] of [
-  ['ps', '40', F.SINGLES],
-  ['pd', '41', F.DOUBLES],
+  ['ps', '40', SINGLES],
+  ['pd', '41', DOUBLES],
 ] as const)
   op(`dp${suffix}`, [[`66 0F 3A ${opcode} /r`, 'Vx,Wx,Ib']], FEATURE('sse41'), (e, dst, src, imm) => {
     packed2(format, (e2, f, a, b) => F.dotProduct(e2, f, a, b, immediate(e2, imm)))(e, dst, src);

@@ -7,6 +7,7 @@ import * as w from '../wasm/ops.js';
 import { i32x4, i64x2, v128 } from '../wasm/simd.js';
 import { InstructionList } from './define.js';
 import * as F from './float.js';
+import { DOUBLE, DOUBLES, type Format, type PackedFormat, SINGLE, SINGLES } from './float-formats.js';
 import { FEATURE, hex, immediate } from './vector.js';
 import { type Halves, lengths, readHalves, writeHalves } from './vex.js';
 
@@ -52,7 +53,7 @@ function predicate(e: Emitter, n: Expr): Expr {
   return e.let(w.wrap(w.shrU(w.i64c(PREDICATES), shift)));
 }
 
-function compareScalars(e: Emitter, f: F.Format, a: Expr, b: Expr, n: Expr): Expr {
+function compareScalars(e: Emitter, f: Format, a: Expr, b: Expr, n: Expr): Expr {
   const [x, y] = [f.native.fromBits(a), f.native.fromBits(b)];
   const relation = w.select(f.native.eq(x, y), w.i32c(1), w.select(f.native.lt(x, y), w.i32c(0), w.i32c(2)));
   const mask = w.sub(w.i32c(0), w.and(w.shrU(predicate(e, n), relation), w.i32c(1)));
@@ -60,7 +61,7 @@ function compareScalars(e: Emitter, f: F.Format, a: Expr, b: Expr, n: Expr): Exp
   return F.converted(e, native, F.ordinary(e, f, a, b), () => e.call(`sse_cmp_${f.suffix}`, f.bits, a, b, n));
 }
 
-function comparePacked(e: Emitter, f: F.PackedFormat, a: Expr, b: Expr, n: Expr): Expr {
+function comparePacked(e: Emitter, f: PackedFormat, a: Expr, b: Expr, n: Expr): Expr {
   const native = () => {
     const said = predicate(e, n);
     const mask = (bit: number) => i32x4.splat(w.sub(w.i32c(0), w.and(w.shrU(said, w.i32c(bit)), w.i32c(1))));
@@ -72,8 +73,8 @@ function comparePacked(e: Emitter, f: F.PackedFormat, a: Expr, b: Expr, n: Expr)
 }
 
 for (const [suffix, code, letter, format] of [
-  ['ss', 'F3.0F', 'd', F.SINGLE],
-  ['sd', 'F2.0F', 'q', F.DOUBLE],
+  ['ss', 'F3.0F', 'd', SINGLE],
+  ['sd', 'F2.0F', 'q', DOUBLE],
 ] as const)
   op(
     `vcmp${suffix}`,
@@ -87,8 +88,8 @@ for (const [suffix, code, letter, format] of [
     },
   );
 for (const [suffix, code, format] of [
-  ['ps', 'NP.0F', F.SINGLES],
-  ['pd', '66.0F', F.DOUBLES],
+  ['ps', 'NP.0F', SINGLES],
+  ['pd', '66.0F', DOUBLES],
 ] as const)
   op(`vcmp${suffix}`, lengths(code, 'C2 /r', 'Vx,Hx,Wx,Ib'), AVX, (e, dst, first, second, imm) => {
     e.requireAvx();
@@ -121,8 +122,8 @@ for (const [order, base, ordered] of ORDERS)
     ['vfnmsub', 0xe, PRODUCT | ADDEND],
   ] as const)
     for (const [rexW, single, packed, scalar, letter] of [
-      ['W0', 'ps', F.SINGLES, F.SINGLE, 'd'],
-      ['W1', 'pd', F.DOUBLES, F.DOUBLE, 'q'],
+      ['W0', 'ps', SINGLES, SINGLE, 'd'],
+      ['W1', 'pd', DOUBLES, DOUBLE, 'q'],
     ] as const) {
       op(
         `${name}${order}${single}`,

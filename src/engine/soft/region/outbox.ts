@@ -29,6 +29,10 @@ export class Outbox {
     this.#jobs.push(job);
   }
 
+  has(id: number): boolean {
+    return this.#jobs.some((job) => job.id === id);
+  }
+
   /** This one is wanted now, if it is still here. */
   hurry(id: number): void {
     this.#isUrgent ||= this.#jobs.some((job) => job.id === id);

@@ -5,6 +5,8 @@
 
 import { LANES_D0, LANES_S0, VECTOR } from '../emit/emitter.js';
 import { type Operand, sizeOf } from '../emit/operands.js';
+import { DOUBLE, SINGLE, safeLimit } from '../isa/float-formats.js';
+import type { Conditions, RareTest } from '../isa/float-rare.js';
 import * as L from '../layout.js';
 import { multiplyAddsAreFused } from '../wasm/fused.js';
 import type { Expr, ValType } from '../wasm/ops.js';
@@ -48,9 +50,9 @@ const PURE = /^(sse_|x87_emms$|pdep$|pext$|crc32c$)/;
 /** Those that read or write flags. */
 const ON_FLAGS = /^(setFlags|rc[lr])$/;
 
-/** Limits that float.ts asks for (isSafe). */
-const SAFE_DOUBLE = w.i64c(0x7fdn << 53n);
-const SAFE_SINGLE = w.i32c(0xfd << 24);
+/** What float.ts asks plainLimit for. */
+const SAFE_DOUBLE = safeLimit(DOUBLE);
+const SAFE_SINGLE = safeLimit(SINGLE);
 
 export class RegionEmitter extends RegionRegisters {
   override readonly fuses = multiplyAddsAreFused();
@@ -288,6 +290,10 @@ export class RegionEmitter extends RegionRegisters {
   override compareFloats(a: Expr, b: Expr, ordinary: readonly (Expr | undefined)[]): void {
     this.unless(ordinary, () => this.floatSlow());
     this.flagsFloat(a, b);
+  }
+
+  override rarely(test: RareTest, args: readonly Expr[]): Conditions {
+    return [this.invoke(test.name, 'i32', args)];
   }
 
   protected override requireWord(address: number): void {

@@ -228,6 +228,7 @@ export class Regions {
     if (!job) return;
     const id = ++this.#jobs;
     const blocks = job.blocks.map((b) => b.header);
+    this.#dropPartsOf(new Set(blocks));
     // Made again: since then only entries have been counted, which says nothing of what runs within.
     const wasBusy = isRemade && blocks.some((b) => this.#byEntry.get(b)?.inPlace === false);
     const inPlace = !wasBusy && this.#shareOf(blocks, period) < BUSY;
@@ -236,6 +237,15 @@ export class Regions {
     this.#waiting.add(pending.entry);
     this.#hold(pending);
     this.#outbox.add({ id, ...job, inPlace, fewEntries }, age());
+  }
+
+  /**
+   * Jobs all of whose blocks are in a new one go, where nobody has taken them yet. The blocks of a path become hot in any order,
+   * and each of them would be a region of its own up to the path's end.
+   */
+  #dropPartsOf(blocks: ReadonlySet<number>): void {
+    for (const pending of [...this.#pending.values()])
+      if (this.#outbox.has(pending.id) && pending.blocks.every((b) => blocks.has(b))) this.#forget(pending);
   }
 
   #install({ module, regions, size, emitMs, compileMs }: RegionAnswer): void {
