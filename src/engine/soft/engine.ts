@@ -72,8 +72,7 @@ export class SoftEngine implements Engine {
       const { flow, compiler, collect, patience = PATIENCE } = modules.regions;
       const age = () => this.vcpus.reduce((sum, v) => sum + v.instructions, 0);
       this.#compiler = compiler();
-      const { run: _run, ...functions } = interpreter.exports;
-      const imports = { ...core, ...functions } as unknown as RegionHost['imports'];
+      const imports = { ...core, ...interpreter.exports } as unknown as RegionHost['imports'];
       this.regions = new Regions({
         view,
         linear,

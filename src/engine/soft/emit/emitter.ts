@@ -6,7 +6,6 @@
  * Integers of 1, 2 and 4 bytes are i32, zero-extended when read, truncated when written; 8 bytes are i64.
  * Order matters: everything that can fault comes before the first write, so a fault leaves the state as it was.
  */
-
 import type { Variant } from '../isa/define.js';
 import type { Conditions, RareTest } from '../isa/float-rare.js';
 import { RFLAGS } from '../isa/rflags.js';

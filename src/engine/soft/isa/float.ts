@@ -2,8 +2,8 @@
  * Floating point lanes, exact in result and MXCSR. The native operator of Wasm does the work where it must give the same
  * bits and the same exceptions as the processor: MXCSR rounds to nearest, masks everything, neither DAZ nor FTZ is on, no
  * operand is denormal, the result is normal and away from underflow, and either PE is already set (so an inexact result
- * changes nothing) or the result is exact. Exact zeros and infinities are the rarer case. Everything else is slow: the
- * interpreter calls core/float, a region leaves it to the interpreter.
+ * changes nothing) or the result is exact. Exact zeros and infinities are the rarer case (float-rare.ts). Everything else
+ * is slow: the interpreter calls core/float, a region leaves it to the interpreter.
  */
 import { type Emitter, LANES_D, LANES_S } from '../emit/emitter.js';
 import * as L from '../layout.js';

@@ -76,7 +76,7 @@ export interface RegionHost {
   readonly view: DataView;
   readonly linear: WebAssembly.Memory;
   readonly core: CoreExports;
-  /** What regions import: the core's exports, and `link` (link.ts). */
+  /** What regions import: the core's exports, and the interpreter's (link.ts, isa/float-rare.ts). */
   readonly imports: CoreExports;
   readonly table: WebAssembly.Table;
   readonly flow: Uint8Array;
