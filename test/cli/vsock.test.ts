@@ -69,4 +69,13 @@ describe.skipIf(!hasApt || !hasCompiler)('--vsock', { timeout: PATIENCE }, () =>
     ]);
     expect(readFileSync(taken, 'utf8')).toBe('content');
   });
+
+  test('a folder that is missing is said to be', async () => {
+    const nowhere = join(place, 'none', 'v.sock');
+    const run = await typevisor(['run', 'debian', '--vsock', nowhere, '--', 'true']);
+    expect([run.status, run.stderr]).toEqual([
+      1,
+      `typevisor: --vsock: "${nowhere}" can't be used: there is no such folder.\n`,
+    ]);
+  });
 });

@@ -8,13 +8,14 @@
  * So whoever waits for the other side looks whether he can still be found, and looks for the other side himself if not.
  */
 import { randomBytes } from 'node:crypto';
-import { existsSync, linkSync, lstatSync, renameSync, rmSync } from 'node:fs';
+import { linkSync, lstatSync, renameSync, rmSync } from 'node:fs';
 import { createConnection, createServer, type Server, type Socket } from 'node:net';
 import { dirname, join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { ETHERNET_HEADER, HEADER_LENGTH, LONGEST_FRAME } from '../../../devices/virtio/net/header.js';
 import { cutPacket } from '../../../net/segmentation.js';
 import type { ThreadNetwork, ThreadServices } from './network-worker.js';
+import { socketRefusal } from './socket-refusal.js';
 
 const LENGTH_BYTES = 4;
 /** Bytes that wait for the other side before the guest has to. */
@@ -57,7 +58,7 @@ export class StreamNetwork implements ThreadNetwork {
         this.#use(connected);
         return;
       }
-      if (connected !== 'ENOENT' && connected !== 'ECONNREFUSED') throw new Error(this.#sentence(connected));
+      if (connected !== 'ENOENT' && connected !== 'ECONNREFUSED') throw this.#refusal(connected);
       const refused = connected === 'ECONNREFUSED';
       if (refused) this.#checkSocket();
       if (refused && !askedTwice) {
@@ -69,9 +70,9 @@ export class StreamNetwork implements ThreadNetwork {
       const code = await this.#listen(refused);
       if (code === undefined) return;
       // Somebody else was faster: there is somebody to connect to now.
-      if (code !== 'EEXIST') throw new Error(this.#sentence(code));
+      if (code !== 'EEXIST') throw this.#refusal(code);
     }
-    throw new Error(this.#sentence('EADDRINUSE'));
+    throw this.#refusal('EADDRINUSE');
   }
 
   #connect(): Promise<Socket | string> {
@@ -85,11 +86,11 @@ export class StreamNetwork implements ThreadNetwork {
   /** Nobody answers: what lies there must be a socket at least. */
   #checkSocket(): void {
     try {
-      if (!lstatSync(this.#path).isSocket()) throw new Error(this.#sentence('ENOTSOCK'));
+      if (!lstatSync(this.#path).isSocket()) throw this.#refusal('ENOTSOCK');
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException;
       if (code === 'ENOENT') return;
-      throw code === undefined ? error : new Error(this.#sentence(code));
+      throw code === undefined ? error : this.#refusal(code);
     }
   }
 
@@ -152,25 +153,8 @@ export class StreamNetwork implements ThreadNetwork {
     this.#server = undefined;
   }
 
-  #sentence(code: string): string {
-    const where = `--net socket: "${this.#path}" can't be used`;
-    switch (code) {
-      case 'EACCES':
-      case 'EPERM':
-        // libuv says so of a folder that is missing, too.
-        if (!existsSync(dirname(this.#path))) return this.#sentence('ENOENT');
-        return `${where}: you have no right to; give another path.`;
-      case 'ENOENT':
-      case 'ENOTDIR':
-        return `${where}: there is no such folder.`;
-      case 'EINVAL':
-      case 'ENAMETOOLONG':
-        return `${where}: its path is too long.`;
-      case 'ENOTSOCK':
-        return `${where}: it is there, and no socket; remove it, or give another path.`;
-      default:
-        return `${where} (${code}).`;
-    }
+  #refusal(code: string): Error {
+    return new Error(socketRefusal('--net socket', this.#path, code));
   }
 
   #use(socket: Socket): void {

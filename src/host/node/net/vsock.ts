@@ -7,6 +7,7 @@ import { lstatSync, rmSync } from 'node:fs';
 import { createConnection, createServer, type Server, type Socket } from 'node:net';
 import { type HostStream, type StreamEvents, VsockSwitch } from '../../../devices/virtio/vsock/switch.js';
 import type { ThreadNetwork, ThreadServices } from './network-worker.js';
+import { socketRefusal } from './socket-refusal.js';
 
 /** `CONNECT 4294967295\n` and room to spare. */
 const LONGEST_GREETING = 32;
@@ -46,7 +47,7 @@ export class VsockNetwork implements ThreadNetwork {
       rmSync(this.#path);
       code = await this.#listen();
     }
-    if (code !== undefined) throw new Error(`--vsock: "${this.#path}" can't be used: ${REASONS[code] ?? code}.`);
+    if (code !== undefined) throw new Error(socketRefusal('--vsock', this.#path, code));
   }
 
   receive(packet: Uint8Array): boolean {
@@ -133,14 +134,6 @@ export class VsockNetwork implements ThreadNetwork {
     this.#services.wake();
   }
 }
-
-const REASONS: { readonly [code: string]: string } = {
-  EADDRINUSE: 'it is in use; give another path, or end who uses it',
-  EACCES: 'you have no right to; give another path',
-  EPERM: 'you have no right to; give another path',
-  ENOENT: 'there is no such folder',
-  ENOTDIR: 'there is no such folder',
-};
 
 /** A Unix socket as the switch sees it. */
 class SocketStream implements HostStream {
