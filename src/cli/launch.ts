@@ -63,7 +63,7 @@ export interface Job {
 
 /** Runs the guest to its end. Returns the exit status. */
 export async function launch(job: Job): Promise<number> {
-  othersStepBack();
+  const letStepBack = othersStepBack();
   const { config, kind, keys } = job;
   const progress = new Progress(process.stderr, job.quiet);
   const host = new NodeHost();
@@ -117,7 +117,10 @@ export async function launch(job: Job): Promise<number> {
       flush: () => current.flush(),
       onWarning: verbose,
       onDevices: (names) => names.forEach((name, i) => void verbose(`device ${i + 1}: ${name}`)),
-      onBoot: (description) => verbose(`Entering ${description}.`),
+      onBoot: (description) => {
+        letStepBack();
+        verbose(`Entering ${description}.`);
+      },
       onReset: () => verbose('The guest starts afresh.'),
       ...(confine && { confine: () => confine(verbose) }),
     });

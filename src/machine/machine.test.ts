@@ -110,6 +110,12 @@ describe('the end of a machine', () => {
     expect(host.time).toBeLessThan(1100 * MS);
   });
 
+  test('is a timeout from when the guest begins, however long the machine takes to be made', async () => {
+    const { subject, host } = machine(() => HLT, { timeout: 1 }, { open: async () => void (host.time += 5000 * MS) });
+    expect(await subject.start()).toEqual({ reason: 'timeout' });
+    expect(host.time).toBe(6000 * MS);
+  });
+
   test('is a timeout also for a guest that sleeps', async () => {
     const { subject, host } = machine(() => HLT, { timeout: 1 });
     expect(await subject.start()).toEqual({ reason: 'timeout' });

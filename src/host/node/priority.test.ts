@@ -21,10 +21,15 @@ function priorities(script: string): number[] {
 }
 
 describe.skipIf(process.platform !== 'linux')('priorities of threads', () => {
-  it('of all but the main one are lowered', () => {
-    const [main, ...others] = priorities('othersStepBack();');
+  it('of all but the main one are lowered when the guest begins', () => {
+    const [main, ...others] = priorities('othersStepBack()();');
     expect(others.length).toBeGreaterThan(0);
     for (const other of others) expect(other).toBeGreaterThan(main);
+  });
+
+  it('stay as they are until then', () => {
+    const [main, ...others] = priorities('othersStepBack();');
+    for (const other of others) expect(other).toBe(main);
   });
 
   it('of one that steps back is lowered, and no other', () => {

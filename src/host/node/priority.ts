@@ -17,11 +17,22 @@ export function stepBack(): void {
 }
 
 /**
- * Lowers all threads of the process but the main one. To be called before anything of ours has started one: then they are
- * those that Node and V8 start with.
+ * Lets all threads of the process but the main one step back, those that there are now. To be called before anything of ours has
+ * started one: then they are those that Node and V8 start with. What it returns lowers them, and is for the time when the guest
+ * begins: until then it waits for them, and on a host where others want the processors it would wait for ever.
  */
-export function othersStepBack(): void {
-  lower(() => readdirSync('/proc/self/task').filter((thread) => thread !== String(process.pid)));
+export function othersStepBack(): () => void {
+  const others = threadsBesideMain();
+  return () => lower(() => others);
+}
+
+function threadsBesideMain(): readonly string[] {
+  if (process.platform !== 'linux') return [];
+  try {
+    return readdirSync('/proc/self/task').filter((thread) => thread !== String(process.pid));
+  } catch {
+    return []; // No /proc.
+  }
 }
 
 function lower(threads: () => readonly string[]): void {
