@@ -163,7 +163,13 @@ describe('a disk that can not be used', { timeout: 60_000 }, () => {
     ['that is not there', () => at('missing.img'), 'There is no disk'],
     ['that is a folder', () => folder, 'is a folder'],
     ['that is no file at all', () => '/dev/null', 'neither a file nor a block device'],
-    ['that is empty', () => make('empty.img', new Uint8Array(100)), 'is empty'],
+    ['that is empty', () => make('empty.img', new Uint8Array(0)), 'is empty'],
+    ['of an odd size', () => make('odd.img', new Uint8Array(8204)), 'has 8204 bytes, which is no whole number of'],
+    [
+      'of an odd size, in a qcow2 image',
+      () => make('odd.qcow2', makeQcow2({ clusterBits: 9, size: 4100 })),
+      'has 4100 bytes, which is no whole number of',
+    ],
     ['that is no qcow2 image', () => `${make('no.qcow2', new Uint8Array(4096))},format=qcow2`, 'does not begin as one'],
     [
       'whose backing file is missing',
@@ -176,6 +182,13 @@ describe('a disk that can not be used', { timeout: 60_000 }, () => {
     expect(lines.at(-1)).toContain(sentence);
     expect(lines.length, 'one says that it boots').toBeLessThan(3);
     expect(status).toBe(1);
+  });
+
+  test('keeps its bytes when it is refused', async () => {
+    const bytes = new Uint8Array(1000).fill(7);
+    const odd = make('odd-bytes.img', bytes);
+    expect((await run(odd)).status).toBe(1);
+    expect(new Uint8Array(readFileSync(odd))).toEqual(bytes);
   });
 
   test.skipIf(process.platform !== 'linux' || process.arch !== 'x64')(

@@ -37,7 +37,6 @@ serveThread<DiskTask, DiskReady>(
         size: image.size,
         physicalBlock: image.physicalBlock,
         discardUnit: task.readonly ? 0 : image.discardUnit,
-        notes: image.notes,
         plainFile: image.plainFile,
       },
       cancelled: FAILED,

@@ -9,8 +9,6 @@ export interface DiskImage {
   readonly discardUnit: number;
   /** Where the disk's bytes are those of an open file: its descriptor. */
   readonly plainFile?: number | undefined;
-  /** What the user should know, in sentences. */
-  readonly notes: readonly string[];
   /** All of these: ranges inside the disk. @throws StorageError where the host or the image fails */
   read(at: number, views: readonly Uint8Array[]): void;
   write(at: number, views: readonly Uint8Array[]): void;
@@ -29,8 +27,6 @@ const QCOW2_MAGIC = [0x51, 0x46, 0x49, 0xfb];
 
 export interface RawOptions {
   readonly storage: Storage;
-  /** The disk is a whole number of these, in bytes. */
-  readonly sector: number;
   /**
    * The format was guessed. A guest must not make us guess otherwise the next time: an image that names a backing file would
    * show it any file of the host.
@@ -44,20 +40,14 @@ export class RawImage implements DiskImage {
   readonly physicalBlock = 4096;
   readonly discardUnit = 4096;
   readonly plainFile: number | undefined;
-  readonly notes: readonly string[];
   private readonly storage: Storage;
   private readonly guessed: boolean;
 
-  constructor({ storage, sector, guessed }: RawOptions) {
+  constructor({ storage, guessed }: RawOptions) {
     this.storage = storage;
     this.guessed = guessed;
     this.plainFile = storage.fd;
-    const odd = storage.size % sector;
-    this.size = storage.size - odd;
-    this.notes =
-      odd === 0
-        ? []
-        : [`${storage.name} is not a whole number of ${sector}-byte sectors: its last ${odd} bytes are left alone.`];
+    this.size = storage.size;
   }
 
   read(at: number, views: readonly Uint8Array[]): void {

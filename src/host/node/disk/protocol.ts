@@ -16,7 +16,6 @@ export interface DiskReady {
   readonly size: number;
   readonly physicalBlock: number;
   readonly discardUnit: number;
-  readonly notes: readonly string[];
   /** The image's bytes are those of this open file: what needs no waiting may be done without the thread. */
   readonly plainFile: number | undefined;
 }

@@ -37,7 +37,7 @@ export class DiskPeripheral implements Peripheral {
       onDeath: (sentence) => this.context.fail(sentence),
     });
     try {
-      for (const note of (await this.backend.open()).notes) this.context.warn(note);
+      await this.backend.open();
     } catch (error) {
       this.backend = undefined;
       throw error instanceof ThreadRefusal ? new FileError(error.message) : error;

@@ -24,7 +24,6 @@ export class Qcow2Image implements DiskImage {
   readonly size: number;
   readonly physicalBlock: number;
   readonly discardUnit: number;
-  readonly notes: readonly string[] = [];
   private readonly storage: Storage;
   private readonly header: Qcow2Header;
   private readonly backing: DiskImage | undefined;

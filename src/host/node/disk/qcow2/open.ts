@@ -33,10 +33,7 @@ export function openQcow2(storage: Storage, open: (path: string) => Storage, abo
     const below = open(path);
     try {
       const format = header.backingFormat ?? (isQcow2(below) ? 'qcow2' : 'raw');
-      backing =
-        format === 'qcow2'
-          ? openQcow2(below, open, chain)
-          : new RawImage({ storage: below, sector: 1, guessed: false });
+      backing = format === 'qcow2' ? openQcow2(below, open, chain) : new RawImage({ storage: below, guessed: false });
     } catch (error) {
       below.close();
       throw error;
