@@ -88,7 +88,7 @@ export function undefinedStatus(name: string): number {
 
 /** Some processors have already gone over to MMX when these fault; the SDM has a fault change nothing. */
 export function isMmxFault(name: string, vector: number): boolean {
-  return (vector === 19 && /^cvt.*pi/.test(name)) || (vector >= 0 && (name === 'maskmovq' || name === 'movq'));
+  return (vector === 19 && /^cvt.*pi/.test(name)) || (vector >= 0 && /^(maskmovq|mov[dq])$/.test(name));
 }
 
 /**
