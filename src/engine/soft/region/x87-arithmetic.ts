@@ -261,7 +261,10 @@ export class X87Unit extends X87File {
         const zero = f.let(w.eqz(a.m));
         const both = w.eqz(w.or(a.m, b.m));
         const se = w.select(both, w.and(a.se, b.se), w.select(zero, b.se, a.se));
-        this.#give(r, w.select(zero, b.m, a.m), se);
+        const m = f.let(w.select(zero, b.m, a.m));
+        // It may have more bits than the precision: then it is rounded, which is core's.
+        this.leaveIf(w.and(this.isShort(), w.xor(w.eqz(w.shl(m, i64(64 - AWAY))), i32(1))));
+        this.#give(r, m, se);
       },
       true,
     );
