@@ -3,6 +3,7 @@
 
 import { describe, expect, test } from 'vitest';
 import { nativeX86 } from '../native/exec-page.js';
+import { SSE_ARITHMETIC } from '../native/sse-opcodes.js';
 import { Borders } from './borders.js';
 import { F_FX, offered } from './native-frame.js';
 
@@ -62,15 +63,7 @@ const forms: Form[] = [];
 for (const kind of KINDS) {
   const add = (name: string, opcode: readonly number[], more: readonly number[], ...immediate: number[]) =>
     forms.push({ name: `${name}${kind}`, bytes: [...PREFIX[kind], 0x0f, ...opcode, 0xc1, ...immediate], kind, more });
-  const two: [string, number][] = [
-    ['add', 0x58],
-    ['mul', 0x59],
-    ['sub', 0x5c],
-    ['min', 0x5d],
-    ['div', 0x5e],
-    ['max', 0x5f],
-  ];
-  for (const [name, opcode] of two) add(name, [opcode], [0]);
+  for (const [name, opcode] of SSE_ARITHMETIC) add(name, [opcode], [0]);
   add('sqrt', [0x51], []);
   for (let predicate = 0; predicate < 8; predicate++) add(`cmp${predicate}`, [0xc2], [0], predicate);
 }

@@ -3,6 +3,7 @@
 import { beforeAll, describe, expect, test } from 'vitest';
 import { nativeBuffer, nativeX86 } from '../../../../../test/native/exec-page.js';
 import { type FloatModule, loadFloat } from '../../../../../test/native/float-wasm.js';
+import { SSE_ARITHMETIC } from '../../../../../test/native/sse-opcodes.js';
 import {
   runSse,
   SSE_MXCSR,
@@ -26,16 +27,7 @@ interface Op {
 }
 
 const OPS: Op[] = [
-  ...(
-    [
-      ['add', 0x58],
-      ['mul', 0x59],
-      ['sub', 0x5c],
-      ['min', 0x5d],
-      ['div', 0x5e],
-      ['max', 0x5f],
-    ] as const
-  ).flatMap(([name, opcode]): Op[] => [
+  ...SSE_ARITHMETIC.flatMap(([name, opcode]): Op[] => [
     { name: `${name}ps`, code: [0x0f, opcode, 0xc1], kind: 'ps', run: (w) => w.sse_ps(opcode & 7, A, A, B) },
     { name: `${name}pd`, code: [0x66, 0x0f, opcode, 0xc1], kind: 'pd', run: (w) => w.sse_pd(opcode & 7, A, A, B) },
   ]),
