@@ -63,7 +63,6 @@ export interface Job {
 
 /** Runs the guest to its end. Returns the exit status. */
 export async function launch(job: Job): Promise<number> {
-  const letStepBack = othersStepBack();
   const { config, kind, keys } = job;
   const progress = new Progress(process.stderr, job.quiet);
   const host = new NodeHost();
@@ -118,7 +117,7 @@ export async function launch(job: Job): Promise<number> {
       onWarning: verbose,
       onDevices: (names) => names.forEach((name, i) => void verbose(`device ${i + 1}: ${name}`)),
       onBoot: (description) => {
-        letStepBack();
+        othersStepBack();
         verbose(`Entering ${description}.`);
       },
       onReset: () => verbose('The guest starts afresh.'),

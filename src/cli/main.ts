@@ -13,6 +13,7 @@ import { DEFAULT_MEMORY, MIB } from '../config/limits.js';
 import { parseSize } from '../config/size.js';
 import { beginModules } from '../host/node/engine-modules.js';
 import { startSpareThread } from '../host/node/kvm/spare-thread.js';
+import { otherThreads } from '../host/node/priority.js';
 import { askForWasmFeatures } from '../host/node/wasm-flags.js';
 import type { Begun } from './begun.js';
 
@@ -73,6 +74,7 @@ async function loadProgram(): Promise<Program> {
 // First of all, for what V8 made of the program is good for the same flags only (scripts/code-cache.mjs).
 askForWasmFeatures();
 const argv = process.argv.slice(2);
-const begun = begin(argv);
+const others = otherThreads();
+const begun = { others, ...begin(argv) };
 // Open handles (a pipe on standard input that nobody closes) must not keep the process.
 process.exit(await (await loadProgram()).main(argv, begun));

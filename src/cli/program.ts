@@ -5,6 +5,7 @@ import { ARCHITECTURES, ENGINES, IRQCHIPS } from '../config/limits.js';
 import { lendModules } from '../host/node/engine-modules.js';
 import { lendThread } from '../host/node/kvm/spare-thread.js';
 import { PACKAGE_ROOT } from '../host/node/package.js';
+import { lendOthers } from '../host/node/priority.js';
 import type { Begun } from './begun.js';
 import type { ImageOptions } from './image.js';
 import { Status, UsageError } from './status.js';
@@ -126,7 +127,8 @@ function program(command: string[] | undefined, end: (status: number) => void): 
 }
 
 /** @returns the exit status */
-export async function main(argv: readonly string[], { thread, modules }: Begun): Promise<number> {
+export async function main(argv: readonly string[], { others, thread, modules }: Begun): Promise<number> {
+  if (others !== undefined) lendOthers(others);
   if (thread !== undefined) lendThread(thread);
   if (modules !== undefined) lendModules(modules);
   if (argv[0] === 'lguest') {

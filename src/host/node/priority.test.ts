@@ -10,7 +10,7 @@ function priorities(script: string): number[] {
     import { getPriority } from 'node:os';
     import { once } from 'node:events';
     import { Worker } from 'node:worker_threads';
-    import { othersStepBack } from '${MODULE}';
+    import { lendOthers, otherThreads, othersStepBack } from '${MODULE}';
     const others = () => readdirSync('/proc/self/task').map(Number).filter((n) => n !== process.pid);
     ${script}
     console.log(JSON.stringify([process.pid, ...others()].map(getPriority)));
@@ -22,14 +22,24 @@ function priorities(script: string): number[] {
 
 describe.skipIf(process.platform !== 'linux')('priorities of threads', () => {
   it('of all but the main one are lowered when the guest begins', () => {
-    const [main, ...others] = priorities('othersStepBack()();');
+    const [main, ...others] = priorities('lendOthers(otherThreads()); othersStepBack();');
     expect(others.length).toBeGreaterThan(0);
     for (const other of others) expect(other).toBeGreaterThan(main);
   });
 
   it('stay as they are until then', () => {
-    const [main, ...others] = priorities('othersStepBack();');
+    const [main, ...others] = priorities('lendOthers(otherThreads());');
     for (const other of others) expect(other).toBe(main);
+  });
+
+  it('of one that began later, as a vCPU’s on KVM, stays as it is', () => {
+    const url = `data:text/javascript,${encodeURIComponent("import('node:worker_threads').then((w) => w.parentPort.postMessage(1)); setTimeout(() => {}, 60_000);")}`;
+    const [main, ...others] = priorities(`
+      lendOthers(otherThreads());
+      const worker = new Worker(new URL(${JSON.stringify(url)}));
+      await once(worker, 'message');
+      othersStepBack();`);
+    expect(others.filter((other) => other === main)).toHaveLength(1);
   });
 
   it('of one that steps back is lowered, and no other', () => {

@@ -13,34 +13,43 @@ const NICEST = 19;
 
 /** Lowers the thread that calls. */
 export function stepBack(): void {
-  lower(() => [basename(readlinkSync('/proc/thread-self'))]);
+  lower(listed(() => [basename(readlinkSync('/proc/thread-self'))]));
+}
+
+/** All threads of the process but the main one: before anything of ours has started one, those that Node and V8 start with. */
+export function otherThreads(): readonly string[] {
+  return listed(() => readdirSync('/proc/self/task').filter((thread) => thread !== String(process.pid)));
+}
+
+let others: readonly string[] = [];
+
+/** Leaves it to `othersStepBack` to lower these. */
+export function lendOthers(threads: readonly string[]): void {
+  others = threads;
 }
 
 /**
- * Lets all threads of the process but the main one step back, those that there are now. To be called before anything of ours has
- * started one: then they are those that Node and V8 start with. What it returns lowers them, and is for the time when the guest
- * begins: until then it waits for them, and on a host where others want the processors it would wait for ever.
+ * Lowers the threads that have been lent. For the time when the guest begins: until then it waits for them, and on a host where
+ * others want the processors it would wait for long.
  */
-export function othersStepBack(): () => void {
-  const others = threadsBesideMain();
-  return () => lower(() => others);
+export function othersStepBack(): void {
+  lower(others);
 }
 
-function threadsBesideMain(): readonly string[] {
+function listed(list: () => readonly string[]): readonly string[] {
   if (process.platform !== 'linux') return [];
   try {
-    return readdirSync('/proc/self/task').filter((thread) => thread !== String(process.pid));
+    return list();
   } catch {
     return []; // No /proc.
   }
 }
 
-function lower(threads: () => readonly string[]): void {
-  if (process.platform !== 'linux') return;
+function lower(threads: readonly string[]): void {
   try {
     const nice = Math.min(getPriority(process.pid) + STEP_BACK, NICEST);
-    for (const thread of threads()) setPriority(Number(thread), nice);
+    for (const thread of threads) setPriority(Number(thread), nice);
   } catch {
-    // No /proc, a thread that has ended, or a host that doesn't allow it: nothing depends on it.
+    // A thread that has ended, or a host that doesn't allow it: nothing depends on it.
   }
 }
