@@ -3,7 +3,7 @@
 
 import { compareFrames } from './compare.js';
 import { EngineFrame } from './engine-frame.js';
-import { F_FLAGS, F_FX, NativeFrame } from './native-frame.js';
+import { copyFrame, F_FLAGS, F_FX, NativeFrame } from './native-frame.js';
 import { COMPARED_FLAGS } from './rules.js';
 
 /** Offset in the data of what RAX points to. */
@@ -48,9 +48,7 @@ export class Borders {
     s.setBigUint64(0, BigInt(native.dataAddress + POINTER), true);
     s.setBigUint64(4 * 8, BigInt(native.dataAddress + 0x1000), true);
     fill(s);
-    new Uint8Array(engine.input.buffer, engine.input.byteOffset, s.byteLength).set(
-      new Uint8Array(s.buffer, s.byteOffset, s.byteLength),
-    );
+    copyFrame(s, engine.input);
     engine.data.set(native.data.subarray(POINTER, POINTER + 16), POINTER);
     native.run(this.#code);
     engine.run(this.#code);

@@ -64,6 +64,10 @@ export const F_FX = 0x100;
 export const F_YMM = 0x300;
 export const FRAME_SIZE = 0x400;
 
+export function copyFrame(from: DataView, to: DataView): void {
+  new Uint8Array(to.buffer, to.byteOffset, FRAME_SIZE).set(new Uint8Array(from.buffer, from.byteOffset, FRAME_SIZE));
+}
+
 const SIGNALS = [4, 5, 7, 8, 11]; // SIGILL SIGTRAP SIGBUS SIGFPE SIGSEGV
 const SA_SIGINFO = 4;
 const SA_ONSTACK = 0x08000000;

@@ -4,7 +4,17 @@
 import { compareFrames, settleGather } from './compare.js';
 import { type Encoded, encode, type Form, type Vsib } from './encodings.js';
 import { EngineFrame, type EngineMode } from './engine-frame.js';
-import { DATA_SIZE, F_FLAGS, F_FX, F_VECTOR, F_YMM, FRAME_SIZE, LANDING, NativeFrame } from './native-frame.js';
+import {
+  copyFrame,
+  DATA_SIZE,
+  F_FLAGS,
+  F_FX,
+  F_VECTOR,
+  F_YMM,
+  FRAME_SIZE,
+  LANDING,
+  NativeFrame,
+} from './native-frame.js';
 import { Random } from './random.js';
 import {
   anyNan,
@@ -76,8 +86,8 @@ export class Oracle {
     if (this.native.bits === 32)
       for (let r = 0; r < 16; r++)
         this.#state.setBigUint64(r * 8, r < 8 ? BigInt(this.#state.getUint32(r * 8, true)) : 0n, true);
-    copy(this.#state, this.native.input);
-    copy(this.#state, this.engine.input);
+    copyFrame(this.#state, this.native.input);
+    copyFrame(this.#state, this.engine.input);
     this.native.run(encoded.bytes);
     const bytes = [...encoded.bytes].map((b) => b.toString(16).padStart(2, '0')).join(' ');
     let problems: string[];
@@ -216,8 +226,4 @@ export class Oracle {
       anyNan: anyNan(name),
     });
   }
-}
-
-function copy(from: DataView, to: DataView): void {
-  new Uint8Array(to.buffer, to.byteOffset, FRAME_SIZE).set(new Uint8Array(from.buffer, from.byteOffset, FRAME_SIZE));
 }

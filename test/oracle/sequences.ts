@@ -6,6 +6,7 @@ import { EngineFrame, type EngineMode } from './engine-frame.js';
 import { Generator, type Sequence } from './generator.js';
 import {
   CODE_SIZE,
+  copyFrame,
   DATA_SIZE,
   F_CR2,
   F_FLAGS,
@@ -118,7 +119,7 @@ export class SequenceOracle {
     for (const way of WAYS) {
       engine.writeSequence(code, offset, offset + end);
       engine.data.set(this.#memory);
-      copy(this.#state, engine.input);
+      copyFrame(this.#state, engine.input);
       this.#slices = new Random(seed);
       let error: unknown;
       try {
@@ -130,7 +131,7 @@ export class SequenceOracle {
       if (way === 'first time') {
         if (error !== undefined || !this.#isContained()) return undefined;
         native.data.set(this.#memory);
-        copy(this.#state, native.input);
+        copyFrame(this.#state, native.input);
         native.runSequence(code, offset, offset + end);
       }
       const problems = error === undefined ? compareFrames(native, engine, this.#rules(made)) : [`${error}`];
@@ -225,8 +226,4 @@ export class SequenceOracle {
     const reachable = pieces.every((p) => p.to === undefined || labels.has(p.to));
     return whole && reachable ? this.#put(made.sequence, pieces, made.offset) : undefined;
   }
-}
-
-function copy(from: DataView, to: DataView): void {
-  new Uint8Array(to.buffer, to.byteOffset, FRAME_SIZE).set(new Uint8Array(from.buffer, from.byteOffset, FRAME_SIZE));
 }

@@ -44,52 +44,55 @@ const FLOATS = [
 const full = process.env.TYPEVISOR_FULL === '1';
 /** As at the start; PE set; up; DAZ and FTZ; nothing masked; then the other rounding modes, DAZ, and FTZ. */
 const CONTROL = [0x1f80, 0x1fa0, 0x5f80, 0x9fc0, 0x0000, ...(full ? [0x3f80, 0x7f80, 0x1fc0, 0x9f80] : [])];
-/** Of the second operands one in so many, others with each first one; and of the third ones. */
-const STEP = full ? 1 : 3;
-const THIRD_STEP = full ? 5 : 61;
+const STEPS = [1, full ? 1 : 3];
+const FUSED_STEPS = [1, 1, full ? 5 : 61];
 
 type Kind = 'ss' | 'sd' | 'ps' | 'pd';
 interface Form {
   readonly name: string;
   readonly bytes: readonly number[];
   readonly kind: Kind;
-  /** Registers that hold operands, besides xmm1. */
-  readonly more: readonly number[];
+  /** Numbers of the registers that hold operands. */
+  readonly registers: readonly number[];
+  /** For each of them one value in so many is gone through. */
+  readonly steps: readonly number[];
 }
 
 const PREFIX: Readonly<Record<Kind, readonly number[]>> = { ss: [0xf3], sd: [0xf2], ps: [], pd: [0x66] };
 const KINDS = ['ss', 'sd', 'ps', 'pd'] as const;
 const forms: Form[] = [];
 for (const kind of KINDS) {
-  const add = (name: string, opcode: readonly number[], more: readonly number[], ...immediate: number[]) =>
-    forms.push({ name: `${name}${kind}`, bytes: [...PREFIX[kind], 0x0f, ...opcode, 0xc1, ...immediate], kind, more });
-  for (const [name, opcode] of SSE_ARITHMETIC) add(name, [opcode], [0]);
-  add('sqrt', [0x51], []);
-  for (let predicate = 0; predicate < 8; predicate++) add(`cmp${predicate}`, [0xc2], [0], predicate);
+  const add = (name: string, opcode: readonly number[], registers: readonly number[], ...immediate: number[]) => {
+    const bytes = [...PREFIX[kind], 0x0f, ...opcode, 0xc1, ...immediate];
+    forms.push({ name: `${name}${kind}`, bytes, kind, registers, steps: STEPS });
+  };
+  for (const [name, opcode] of SSE_ARITHMETIC) add(name, [opcode], [1, 0]);
+  add('sqrt', [0x51], [1]);
+  for (let predicate = 0; predicate < 8; predicate++) add(`cmp${predicate}`, [0xc2], [1, 0], predicate);
 }
-for (const [name, bytes, kind, more] of [
-  ['ucomisd', [0x66, 0x0f, 0x2e, 0xc1], 'sd', [0]],
-  ['comisd', [0x66, 0x0f, 0x2f, 0xc1], 'sd', [0]],
-  ['ucomiss', [0x0f, 0x2e, 0xc1], 'ss', [0]],
-  ['comiss', [0x0f, 0x2f, 0xc1], 'ss', [0]],
-  ['cvtsd2ss', [0xf2, 0x0f, 0x5a, 0xc1], 'sd', []],
-  ['cvtss2sd', [0xf3, 0x0f, 0x5a, 0xc1], 'ss', []],
-  ['cvtpd2ps', [0x66, 0x0f, 0x5a, 0xc1], 'pd', []],
-  ['cvtps2pd', [0x0f, 0x5a, 0xc1], 'ps', []],
-  ['cvtsd2si', [0xf2, 0x0f, 0x2d, 0xc1], 'sd', []],
-  ['cvtsd2si, 64 bits', [0xf2, 0x48, 0x0f, 0x2d, 0xc1], 'sd', []],
-  ['cvttsd2si', [0xf2, 0x0f, 0x2c, 0xc1], 'sd', []],
-  ['cvttsd2si, 64 bits', [0xf2, 0x48, 0x0f, 0x2c, 0xc1], 'sd', []],
-  ['cvtss2si', [0xf3, 0x0f, 0x2d, 0xc1], 'ss', []],
-  ['cvttss2si, 64 bits', [0xf3, 0x48, 0x0f, 0x2c, 0xc1], 'ss', []],
-  ['cvtps2dq', [0x66, 0x0f, 0x5b, 0xc1], 'ps', []],
-  ['cvttps2dq', [0xf3, 0x0f, 0x5b, 0xc1], 'ps', []],
-  ['cvtpd2dq', [0xf2, 0x0f, 0xe6, 0xc1], 'pd', []],
-  ['cvttpd2dq', [0x66, 0x0f, 0xe6, 0xc1], 'pd', []],
-  ['haddpd', [0x66, 0x0f, 0x7c, 0xc1], 'pd', [0]],
-  ['addsubps', [0xf2, 0x0f, 0xd0, 0xc1], 'ps', [0]],
+for (const [name, bytes, kind, registers] of [
+  ['ucomisd', [0x66, 0x0f, 0x2e, 0xc1], 'sd', [1, 0]],
+  ['comisd', [0x66, 0x0f, 0x2f, 0xc1], 'sd', [1, 0]],
+  ['ucomiss', [0x0f, 0x2e, 0xc1], 'ss', [1, 0]],
+  ['comiss', [0x0f, 0x2f, 0xc1], 'ss', [1, 0]],
+  ['cvtsd2ss', [0xf2, 0x0f, 0x5a, 0xc1], 'sd', [1]],
+  ['cvtss2sd', [0xf3, 0x0f, 0x5a, 0xc1], 'ss', [1]],
+  ['cvtpd2ps', [0x66, 0x0f, 0x5a, 0xc1], 'pd', [1]],
+  ['cvtps2pd', [0x0f, 0x5a, 0xc1], 'ps', [1]],
+  ['cvtsd2si', [0xf2, 0x0f, 0x2d, 0xc1], 'sd', [1]],
+  ['cvtsd2si, 64 bits', [0xf2, 0x48, 0x0f, 0x2d, 0xc1], 'sd', [1]],
+  ['cvttsd2si', [0xf2, 0x0f, 0x2c, 0xc1], 'sd', [1]],
+  ['cvttsd2si, 64 bits', [0xf2, 0x48, 0x0f, 0x2c, 0xc1], 'sd', [1]],
+  ['cvtss2si', [0xf3, 0x0f, 0x2d, 0xc1], 'ss', [1]],
+  ['cvttss2si, 64 bits', [0xf3, 0x48, 0x0f, 0x2c, 0xc1], 'ss', [1]],
+  ['cvtps2dq', [0x66, 0x0f, 0x5b, 0xc1], 'ps', [1]],
+  ['cvttps2dq', [0xf3, 0x0f, 0x5b, 0xc1], 'ps', [1]],
+  ['cvtpd2dq', [0xf2, 0x0f, 0xe6, 0xc1], 'pd', [1]],
+  ['cvttpd2dq', [0x66, 0x0f, 0xe6, 0xc1], 'pd', [1]],
+  ['haddpd', [0x66, 0x0f, 0x7c, 0xc1], 'pd', [1, 0]],
+  ['addsubps', [0xf2, 0x0f, 0xd0, 0xc1], 'ps', [1, 0]],
 ] as const)
-  forms.push({ name, bytes, kind, more });
+  forms.push({ name, bytes, kind, registers, steps: STEPS });
 for (const [name, opcode, kind] of [
   ['ps', 0x08, 'ps'],
   ['pd', 0x09, 'pd'],
@@ -97,13 +100,20 @@ for (const [name, opcode, kind] of [
   ['sd', 0x0b, 'sd'],
 ] as const)
   for (const mode of [0, 1, 4, 11]) // to nearest, down, as MXCSR says, to zero without PE
-    forms.push({ name: `round${name} ${mode}`, bytes: [0x66, 0x0f, 0x3a, opcode, 0xc1, mode], kind, more: [] });
+    forms.push({
+      name: `round${name} ${mode}`,
+      bytes: [0x66, 0x0f, 0x3a, opcode, 0xc1, mode],
+      kind,
+      registers: [1],
+      steps: STEPS,
+    });
 
 const FUSED = ['vfmadd', 'vfmsub', 'vfnmadd', 'vfnmsub'].flatMap((name, k) =>
   (['sd', 'ss', 'pd'] as const).map((kind): Form => {
     const wide = kind === 'ss' ? 0x71 : 0xf1;
     const opcode = 0x98 + k * 2 + (kind === 'pd' ? 0 : 1);
-    return { name: `${name}132${kind}`, bytes: [0xc4, 0xe2, wide, opcode, 0xc2], kind, more: [0, 2] };
+    const bytes = [0xc4, 0xe2, wide, opcode, 0xc2];
+    return { name: `${name}132${kind}`, bytes, kind, registers: [0, 2, 1], steps: FUSED_STEPS };
   }),
 );
 
@@ -122,51 +132,36 @@ function put(state: DataView, register: number, kind: Kind, i: number): void {
   }
 }
 
+/** Indexes of values for each of the registers that are left; after others before them it begins elsewhere. */
+function* indexes(form: Form, before: readonly number[] = []): Generator<readonly number[]> {
+  const { kind, registers, steps } = form;
+  const n = before.length;
+  if (n === registers.length) {
+    yield before;
+    return;
+  }
+  const first = before.reduce((all, i) => all * 7 + i, 0) % steps[n];
+  for (let i = first; i < valuesOf(kind).length; i += steps[n]) yield* indexes(form, [...before, i]);
+}
+
 describe.skipIf(!nativeX86).each(['64', 'compiled'] as const)('with the engine in %s mode', (mode) => {
-  test.each(forms)('$name does as the processor at all borders', async ({ bytes, kind, more }) => {
-    const borders = await Borders.create(mode, bytes);
-    const count = valuesOf(kind).length;
+  const title = '$name does as the processor at all borders';
+  const check = async (form: Form) => {
+    const borders = await Borders.create(mode, form.bytes);
     for (const control of CONTROL) {
-      for (let i = 0; i < count; i++) {
-        for (let j = more.length > 0 ? i % STEP : 0; j < (more.length > 0 ? count : 1); j += STEP) {
-          borders.check(
-            () => `MXCSR ${control.toString(16)}, value ${i}, ${j}`,
-            (state) => {
-              state.setUint32(MXCSR, control, true);
-              put(state, 1, kind, i);
-              for (const register of more) put(state, register, kind, j);
-            },
-          );
-        }
+      for (const values of indexes(form)) {
+        borders.check(
+          () => `MXCSR ${control.toString(16)}, values ${values.join()}`,
+          (state) => {
+            state.setUint32(MXCSR, control, true);
+            for (const [n, register] of form.registers.entries()) put(state, register, form.kind, values[n]);
+          },
+        );
       }
     }
     expect(borders.problems).toEqual([]);
     if (mode === 'compiled') expect(borders.engine.regions).toBeGreaterThan(0);
-  });
-
-  test.skipIf(!offered.has('fma')).each(FUSED)(
-    '$name does as the processor at all borders',
-    async ({ bytes, kind }) => {
-      const borders = await Borders.create(mode, bytes);
-      const count = valuesOf(kind).length;
-      for (const control of CONTROL) {
-        for (let i = 0; i < count; i++) {
-          for (let j = 0; j < count; j++) {
-            for (let k = (i * 7 + j) % THIRD_STEP; k < count; k += THIRD_STEP) {
-              borders.check(
-                () => `MXCSR ${control.toString(16)}, values ${i}, ${j}, ${k}`,
-                (state) => {
-                  state.setUint32(MXCSR, control, true);
-                  put(state, 0, kind, i);
-                  put(state, 1, kind, k);
-                  put(state, 2, kind, j);
-                },
-              );
-            }
-          }
-        }
-      }
-      expect(borders.problems).toEqual([]);
-    },
-  );
+  };
+  test.each(forms)(title, check);
+  test.skipIf(!offered.has('fma')).each(FUSED)(title, check);
 });

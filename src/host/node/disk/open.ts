@@ -14,9 +14,8 @@ export function openImage(path: string, format: 'auto' | 'raw' | 'qcow2', readon
       format === 'qcow2' || (format === 'auto' && isQcow2(storage))
         ? openQcow2(storage, (name) => new FileStorage(name, true))
         : new RawImage({ storage, guessed: format === 'auto' });
-    const refusal = whyUnusable(path, image.size);
-    if (refusal === undefined) return image;
-    throw new DiskRefusal(refusal);
+    checkSize(path, image.size);
+    return image;
   } catch (error) {
     storage.close();
     throw error instanceof StorageError
@@ -25,12 +24,13 @@ export function openImage(path: string, format: 'auto' | 'raw' | 'qcow2', readon
   }
 }
 
-function whyUnusable(path: string, size: number): string | undefined {
-  if (size === 0) return `The disk ${path} is empty; give it a size with truncate -s 1G or qemu-img create.`;
+function checkSize(path: string, size: number): void {
+  if (size === 0)
+    throw new DiskRefusal(`The disk ${path} is empty; give it a size with truncate -s 1G or qemu-img create.`);
   // As if there were no last bytes, a guest would see a disk that is damaged; filled up, the file would not keep its length.
-  if (size % SECTOR === 0) return;
-  return (
-    `The disk ${path} has ${size} bytes, which is no whole number of ${SECTOR}-byte sectors; if nothing of it is missing, ` +
-    `fill up the last one with truncate -s %${SECTOR} (or qemu-img resize, for qcow2).`
-  );
+  if (size % SECTOR !== 0)
+    throw new DiskRefusal(
+      `The disk ${path} has ${size} bytes, which is no whole number of ${SECTOR}-byte sectors; if nothing of it is missing, ` +
+        `fill up the last one with truncate -s %${SECTOR} (or qemu-img resize, for qcow2).`,
+    );
 }
